@@ -1,0 +1,159 @@
+//! A topology made valid: every name resolved, every address, MAC address, interface name and index chosen.
+//!
+//! A [`Plan`] comes only from [`Topology::plan`](crate::Topology::plan), and is a function of the topology
+//! alone: the same text gives the same plan on every machine, every time.
+//!
+//! Invariant: no I/O. Invariant: a plan cannot be wrong through the user's fault; what the kernel refuses is
+//! the kernel's state.
+
+mod op;
+
+pub use op::{Action, Dev, Family, Hook, Match, Nft, Op, Place, Proto, Step, VethEnd};
+
+use ipnet::IpNet;
+
+use crate::name::{IfName, MacAddr};
+
+/// The checked, fully resolved topology as data.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    places: Vec<String>,
+    nodes: Vec<PlannedNode>,
+    arrays: Vec<NodeArray>,
+    nets: Vec<PlannedNet>,
+    links: Vec<PlannedLink>,
+    steps: Vec<Step>,
+}
+
+/// A node with all that is decided about it.
+#[derive(Clone, Debug)]
+pub struct PlannedNode {
+    /// Its name; an array's members are named with their number, from 1.
+    pub name: String,
+    /// Its namespace.
+    pub place: Place,
+    /// Whether it forwards packets (declared `router`, or `forward`).
+    pub forwards: bool,
+    /// Its interfaces, in order of attachment, without `lo`.
+    pub interfaces: Vec<PlannedInterface>,
+    /// Extra addresses on `lo` (`addr=`).
+    pub loopback: Vec<IpNet>,
+}
+
+/// An interface of a node.
+#[derive(Clone, Debug)]
+pub struct PlannedInterface {
+    /// Name and index.
+    pub dev: Dev,
+    /// Hardware address.
+    pub mac: MacAddr,
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// Addresses with the prefix length of the subnet, in the order of the topology.
+    pub addrs: Vec<IpNet>,
+    /// What it is attached to.
+    pub wire: Wire,
+}
+
+/// What an interface is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// A net, by its index in [`Plan::nets`].
+    Net(usize),
+    /// A link, by its index in [`Plan::links`].
+    Link(usize),
+}
+
+/// The nodes that one declaration `name[count]` makes.
+#[derive(Clone, Debug)]
+pub struct NodeArray {
+    /// The name as declared.
+    pub name: String,
+    /// Its members, as indices of [`Plan::nodes`].
+    pub members: Vec<usize>,
+}
+
+/// A switched segment.
+#[derive(Clone, Debug)]
+pub struct PlannedNet {
+    /// Its name.
+    pub name: String,
+    /// Its subnets, at most one of each family.
+    pub subnets: Vec<IpNet>,
+    /// The namespace its bridge is in: the host if the host is on the net, else the switch namespace.
+    pub place: Place,
+    /// The bridge.
+    pub bridge: Dev,
+    /// The bridge's ports; the host, when it is on the net, has none, since the bridge is its interface.
+    pub ports: Vec<Port>,
+}
+
+/// A port of a bridge.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// The bridge's side of the veth pair.
+    pub dev: Dev,
+    /// The node on the other side, as an index of [`Plan::nodes`].
+    pub node: usize,
+    /// Which of the node's interfaces, as an index of [`PlannedNode::interfaces`].
+    pub interface: usize,
+}
+
+/// A direct wire between two nodes.
+#[derive(Clone, Debug)]
+pub struct PlannedLink {
+    /// The names of its two nodes joined by `-`; further links between the same two have `-2`, `-3`, ... behind.
+    pub name: String,
+    /// Its ends: node and interface, as in [`Port`].
+    pub ends: [(usize, usize); 2],
+    /// Its subnets, at most one of each family.
+    pub subnets: Vec<IpNet>,
+}
+
+impl Plan {
+    /// The names of the lab's namespaces: `host` first, then the nodes in order of declaration, then
+    /// `switch` if any bridge needs one.
+    pub fn places(&self) -> &[String] {
+        &self.places
+    }
+
+    /// All nodes; the first is the host.
+    pub fn nodes(&self) -> &[PlannedNode] {
+        &self.nodes
+    }
+
+    /// The arrays of nodes.
+    pub fn arrays(&self) -> &[NodeArray] {
+        &self.arrays
+    }
+
+    /// All nets, in order of declaration.
+    pub fn nets(&self) -> &[PlannedNet] {
+        &self.nets
+    }
+
+    /// All links, in order of declaration.
+    pub fn links(&self) -> &[PlannedLink] {
+        &self.links
+    }
+
+    /// What has to be done, in an order that works.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The node of this name, as an index of [`Plan::nodes`].
+    pub fn node(&self, name: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| node.name == name)
+    }
+
+    /// The name of a place.
+    pub fn place_name(&self, place: Place) -> &str {
+        &self.places[place.0]
+    }
+
+    /// The interface of a dev name on a node.
+    pub fn interface(&self, node: usize, name: &IfName) -> Option<&PlannedInterface> {
+        self.nodes[node].interfaces.iter().find(|interface| interface.dev.name == *name)
+    }
+}

@@ -1,0 +1,1 @@
+//! netlab: a test harness that gives every test its own network.
