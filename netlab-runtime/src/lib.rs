@@ -1,1 +1,15 @@
 //! netlab's runtime: builds labs in the kernel, runs tests in sandboxes, reports on them.
+//!
+//! ```text
+//! TestDef --runner--> sandbox --worker--> Plan --kernel--> Lab --handles--> body --> Outcome --> report
+//! ```
+
+pub mod error;
+pub mod kernel;
+pub mod lab;
+pub mod registry;
+pub mod runner;
+pub mod sandbox;
+pub mod sys;
+
+pub use linkme;

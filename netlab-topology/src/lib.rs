@@ -10,6 +10,8 @@
 
 mod name;
 pub mod plan;
+mod topology;
 
 pub use name::{IF_NAME_MAX, IfName, IfNameError, MacAddr, MacAddrError};
 pub use plan::Plan;
+pub use topology::{Diagnostics, Topology};
