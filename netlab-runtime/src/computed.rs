@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use netlab_topology::Topology;
 
-/// What `#[netlab::test(topology = ...)]` may name: a function, a text, or a topology.
+/// What `#[netlab::test(topology = ...)]` may name: a [`ComputedTopology`], or a function that returns one.
 ///
-/// `By` only tells the implementations apart, so that a function and what it returns can both have one.
+/// `By` only tells the two implementations apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not give a topology",
     label = "gives no topology",
@@ -22,57 +22,63 @@ pub trait GivesTopology<By>: Sized {
     fn topology(self, test: &str) -> Topology;
 }
 
-/// A topology as it is.
+/// The value is the topology.
 #[derive(Debug)]
 pub struct ByValue;
 
-/// Text in the topology language.
+/// The value is a function that returns the topology.
 #[derive(Debug)]
-pub struct ByText;
+pub struct ByCall;
 
-/// A function that returns what gives a topology.
-#[derive(Debug)]
-pub struct ByCall<By>(By);
+#[diagnostic::do_not_recommend]
+impl<T: ComputedTopology> GivesTopology<ByValue> for T {
+    fn topology(self, test: &str) -> Topology {
+        self.computed(test)
+    }
+}
 
-/// A `Result` with what gives a topology.
-#[derive(Debug)]
-pub struct ByResult<By>(By);
+#[diagnostic::do_not_recommend]
+impl<F: FnOnce() -> T, T: ComputedTopology> GivesTopology<ByCall> for F {
+    fn topology(self, test: &str) -> Topology {
+        self().computed(test)
+    }
+}
 
-impl GivesTopology<ByValue> for Topology {
-    fn topology(self, _test: &str) -> Topology {
+/// A topology, its text, or a `Result` with one of these.
+pub trait ComputedTopology: Sized {
+    /// Gives the topology of the test called `test`.
+    ///
+    /// # Panics
+    ///
+    /// With what is wrong with the topology.
+    fn computed(self, test: &str) -> Topology;
+}
+
+impl ComputedTopology for Topology {
+    fn computed(self, _test: &str) -> Topology {
         self
     }
 }
 
-impl GivesTopology<ByText> for &str {
-    fn topology(self, test: &str) -> Topology {
-        match Topology::parse(self, test) {
+impl ComputedTopology for &str {
+    fn computed(self, test: &str) -> Topology {
+        match Topology::parse(self, &format!("topology of `{test}`")) {
             Ok(topology) => topology,
             Err(diagnostics) => panic!("{diagnostics}"),
         }
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<F, T, By> GivesTopology<ByCall<By>> for F
-where
-    F: FnOnce() -> T,
-    T: GivesTopology<By>,
-{
-    fn topology(self, test: &str) -> Topology {
-        self().topology(test)
+impl ComputedTopology for String {
+    fn computed(self, test: &str) -> Topology {
+        self.as_str().computed(test)
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<T, E, By> GivesTopology<ByResult<By>> for Result<T, E>
-where
-    T: GivesTopology<By>,
-    E: Debug,
-{
-    fn topology(self, test: &str) -> Topology {
+impl<T: ComputedTopology, E: Debug> ComputedTopology for Result<T, E> {
+    fn computed(self, test: &str) -> Topology {
         match self {
-            Ok(given) => given.topology(test),
+            Ok(topology) => topology.computed(test),
             Err(error) => panic!("{error:?}"),
         }
     }
