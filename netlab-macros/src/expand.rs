@@ -76,8 +76,8 @@ fn definition(test: &Test, private: &TokenStream, body: &Ident) -> TokenStream {
     let topology = topology(&test.topology, &name, private);
     let parameters = test.parameters.iter().filter_map(|parameter| parameter_def(parameter, private));
     let timeout = option(test.timeout.map(|timeout| {
-        let millis = u64::try_from(timeout.as_millis()).expect("parsed from a u64 of milliseconds");
-        quote!(::core::time::Duration::from_millis(#millis))
+        let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
+        quote!(::core::time::Duration::new(#seconds, #nanos))
     }));
     let serial = option(test.serial.as_ref());
     let ignore = option(test.ignore.as_ref().map(|(_, reason)| reason));
