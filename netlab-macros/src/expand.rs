@@ -9,7 +9,7 @@ use syn::{FnArg, ReturnType, Type};
 use crate::check::{Flavor, ShouldPanic, Test};
 use crate::errors::Errors;
 use crate::function::Function;
-use crate::parameters::{Kind, Parameter};
+use crate::parameters::{Kind, Parameter, wrong_length};
 use crate::topology::Source;
 
 /// What is not a function, as it was, with the reason why it cannot be a test.
@@ -194,7 +194,7 @@ fn result(call: TokenStream, output: &ReturnType, private: &TokenStream) -> Toke
 fn lengths(parameters: &[Parameter]) -> TokenStream {
     let asserts = parameters.iter().filter_map(|Parameter { name, kind, count, .. }| {
         let (Some(Kind::NodeArray(length)), Some(count)) = (kind, count) else { return None };
-        let message = format!("`{name}` is {count} nodes: write `[Node; {count}]`");
+        let message = wrong_length(name, *count);
         Some(quote_spanned!(length.span()=> const _: () = ::core::assert!(#length == #count, #message);))
     });
     quote!(#(#asserts)*)

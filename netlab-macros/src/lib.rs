@@ -24,5 +24,5 @@ use proc_macro::TokenStream;
 /// Makes a function a test that runs in a network of its own. Documented where `netlab` re-exports it.
 #[proc_macro_attribute]
 pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
-    attribute::test(args.into(), item.into()).into()
+    attribute::test(args.into(), &item.into()).into()
 }

@@ -51,20 +51,16 @@ pub fn check(arg: &FnArg, plan: Option<&Plan>, errors: &mut Errors) -> Option<Pa
     {
         errors.at(attr, "a parameter is always there: put the condition on the test");
     }
-    let ident = named(&arg, errors)?;
+    let ident = named(arg, errors)?;
     let ident = ident.unraw().to_string();
     let wanted = ident.trim_start_matches('_');
     let kind = kind(&arg.ty);
     let things = plan.map(Things::of);
     let thing = things.as_ref().and_then(|things| things.find(&ident).or_else(|| things.find(wanted)));
-    if let (Some(things), Some(kind)) = (&things, &kind) {
-        if let Err((place, message)) = judge(wanted, kind, thing, things) {
-            match (place, kind) {
-                (Place::Name, _) => errors.at(&arg.pat, message),
-                (Place::Length, Kind::NodeArray(length)) => errors.at(length, message),
-                _ => errors.at(&arg.ty, message),
-            }
-        }
+    if let (Some(things), Some(kind)) = (&things, &kind)
+        && let Err(error) = judge(arg, wanted, kind, thing, things)
+    {
+        errors.add(error);
     }
     Some(Parameter {
         name: thing.map_or(wanted, |thing| &thing.name).to_owned(),
@@ -125,41 +121,47 @@ fn is_node(ty: &Type) -> bool {
     matches!(kind(ty), Some(Kind::Node))
 }
 
-/// What a mistake is about.
-enum Place {
-    Name,
-    Type,
-    Length,
-}
-
 /// Whether the topology has for `wanted` what the type asks for.
-fn judge(wanted: &str, kind: &Kind, thing: Option<&Thing>, things: &Things) -> Result<(), (Place, String)> {
+fn judge(
+    arg: &PatType,
+    wanted: &str,
+    kind: &Kind,
+    thing: Option<&Thing>,
+    things: &Things,
+) -> syn::Result<()> {
     if matches!(kind, Kind::Lab) {
         return Ok(());
     }
     let Some(Thing { name, sort }) = thing else {
-        return Err((Place::Name, things.unknown(wanted, kind)));
+        return Err(syn::Error::new_spanned(&arg.pat, things.unknown(wanted, kind)));
     };
-    let type_error = |message| Err((Place::Type, message));
-    match (kind, sort) {
-        (Kind::Node, Sort::Node) | (Kind::Net, Sort::Net) | (Kind::Link, Sort::Link) => Ok(()),
-        (Kind::NodeVec, Sort::Array(_)) => Ok(()),
-        (Kind::NodeArray(length), Sort::Array(count)) => match literal(length) {
-            Some(length) if length != *count => {
-                Err((Place::Length, format!("`{name}` is {count} nodes: write `[Node; {count}]`")))
-            }
-            _ => Ok(()),
-        },
-        (Kind::Node, Sort::Array(count)) => type_error(format!(
-            "`{name}` is {count} nodes: write `[Node; {count}]` or `Vec<Node>`, or name one of them, as in `{name}1: Node`"
-        )),
-        (_, Sort::Node) => type_error(format!("`{name}` is a node: write `Node`")),
-        (_, Sort::Array(count)) => {
-            type_error(format!("`{name}` is {count} nodes: write `[Node; {count}]` or `Vec<Node>`"))
+    let is = match (kind, sort) {
+        (Kind::Node, Sort::Node)
+        | (Kind::NodeVec, Sort::Array(_))
+        | (Kind::Net, Sort::Net)
+        | (Kind::Link, Sort::Link) => return Ok(()),
+        (Kind::NodeArray(length), Sort::Array(count)) => {
+            return match literal(length) {
+                Some(number) if number != *count => {
+                    Err(syn::Error::new_spanned(length, wrong_length(name, *count)))
+                }
+                _ => Ok(()),
+            };
         }
-        (_, Sort::Net) => type_error(format!("`{name}` is a net: write `Net`")),
-        (_, Sort::Link) => type_error(format!("`{name}` is a link: write `Link`")),
-    }
+        (_, Sort::Node) => "a node: write `Node`".to_owned(),
+        (_, Sort::Net) => "a net: write `Net`".to_owned(),
+        (_, Sort::Link) => "a link: write `Link`".to_owned(),
+        (Kind::Node, Sort::Array(count)) => format!(
+            "{count} nodes: write `[Node; {count}]` or `Vec<Node>`, or name one of them, as in `{name}1: Node`"
+        ),
+        (_, Sort::Array(count)) => format!("{count} nodes: write `[Node; {count}]` or `Vec<Node>`"),
+    };
+    Err(syn::Error::new_spanned(&arg.ty, format!("`{name}` is {is}")))
+}
+
+/// What is wrong with an array of another length.
+pub fn wrong_length(name: &str, count: usize) -> String {
+    format!("`{name}` is {count} nodes: write `[Node; {count}]`")
 }
 
 /// The number that an array's length is, where it is written as one.
