@@ -150,7 +150,8 @@ fn trial(
 /// What the test wrote, then why it failed.
 fn message(output: &str, failure: &str) -> Failed {
     let output = output.trim_end();
-    if output.is_empty() { failure.into() } else { format!("{output}\n\nnetlab: {failure}").into() }
+    let between = if output.is_empty() { "" } else { "\n\n" };
+    format!("{output}{between}netlab: {failure}").into()
 }
 
 /// What is shown of tests beyond libtest-mimic's lines.

@@ -78,7 +78,7 @@ fn failed_assertion(user: User) {
         .says("test fixtures::fails_an_assertion ... FAILED")
         .says("---- fixtures::fails_an_assertion ----\nsaid before\n")
         .says("assertion `left == right` failed: sums")
-        .says("fixtures::body::fails_an_assertion")
+        .says("fixtures::_::body::fails_an_assertion")
         .says("netlab: panicked at netlab-runtime/tests/runner/fixtures.rs:")
         .says("0 passed; 1 failed");
 }
@@ -110,7 +110,7 @@ fn abort(user: User) {
     one(user, "aborts")
         .code(101)
         .says("signal SIGABRT (abort)\nstack backtrace:\n")
-        .says("fixtures::body::aborts")
+        .says("fixtures::_::body::aborts")
         .says("netlab: killed by SIGABRT (abort");
 }
 
@@ -174,7 +174,9 @@ fn much_output(user: User) {
 fn nocapture(user: User) {
     for argument in ["--nocapture", "--no-capture"] {
         let ran = run(fixture(user, "plain", &["fixtures::fails_an_assertion", "--exact", argument]));
-        ran.code(101).says("---- fixtures::fails_an_assertion ----\npanicked at").does_not_say("said before");
+        ran.code(101)
+            .says("---- fixtures::fails_an_assertion ----\nnetlab: panicked at")
+            .does_not_say("said before");
         assert!(ran.err.contains("said before"), "{ran}");
     }
     run(fixture(user, "live", &["fixtures::passes"])).code(0).says("said by `passes`");
