@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netlab_topology::suggestion;
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
 use syn::punctuated::Punctuated;
@@ -11,7 +12,6 @@ use crate::args::{Arg, Args, Key};
 use crate::duration;
 use crate::errors::Errors;
 use crate::function::Function;
-use crate::nearest::nearest;
 use crate::parameters::{self, Parameter};
 use crate::topology::{self, Source};
 
@@ -116,9 +116,8 @@ impl Given {
 
     fn put(&mut self, name: Ident, value: Expr, errors: &mut Errors) {
         let Some((_, key)) = Key::ALL.into_iter().find(|(known, _)| name == known) else {
-            let meant = nearest(&name.to_string(), Key::ALL.map(|(known, _)| known));
-            let meant = meant.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default();
-            errors.at(&name, format!("unknown argument `{name}`; arguments are: {}{meant}", keys()));
+            let known = suggestion("arguments", &name.to_string(), Key::ALL.map(|(known, _)| known));
+            errors.at(&name, format!("unknown argument `{name}`; {known}"));
             return;
         };
         if self.0.iter().any(|(earlier, ..)| *earlier == key) {

@@ -15,7 +15,6 @@ mod duration;
 mod errors;
 mod expand;
 mod function;
-mod nearest;
 mod parameters;
 mod topology;
 

@@ -1,12 +1,11 @@
 //! The function's parameters, held against the plan.
 
-use netlab_topology::Plan;
+use netlab_topology::{Plan, suggestion};
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
 use syn::{Expr, ExprLit, FnArg, GenericArgument, Lit, Pat, PatType, PathArguments, Type};
 
 use crate::errors::Errors;
-use crate::nearest::nearest;
 
 /// A parameter that has been checked.
 pub struct Parameter {
@@ -219,11 +218,7 @@ impl Things {
             .filter(|thing| sort(thing.sort))
             .map(|thing| thing.name.replace('-', "_"))
             .collect();
-        if names.is_empty() {
-            return format!("the topology has no `{wanted}`, nor any {plural}");
-        }
-        let meant = nearest(wanted, names.iter().map(String::as_str));
-        let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-        format!("the topology has no `{wanted}`; {plural} here: {}{meant}", names.join(", "))
+        let known = suggestion(plural, wanted, names.iter().map(String::as_str));
+        format!("the topology has no `{wanted}`; {known}")
     }
 }

@@ -90,7 +90,11 @@ fn plan(text: &str, origin: &str, literal: &LitStr, errors: &mut Errors) -> Opti
     match Topology::parse(text, origin).and_then(|topology| topology.plan()) {
         Ok(plan) => Some(plan),
         Err(diagnostics) => {
-            errors.at(literal, diagnostics);
+            for diagnostic in diagnostics {
+                // The compiler writes `error: ` itself.
+                let text = diagnostic.to_string();
+                errors.at(literal, text.strip_prefix("error: ").unwrap_or(&text));
+            }
             None
         }
     }

@@ -16,7 +16,7 @@ pub mod plan;
 mod syntax;
 mod topology;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned};
+pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned, suggestion};
 pub use name::{IF_NAME_MAX, IfName, IfNameError, MacAddr, MacAddrError};
 pub use plan::Plan;
 pub use topology::Topology;
