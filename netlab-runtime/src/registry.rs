@@ -43,6 +43,18 @@ pub struct TestDef {
     pub body: Body,
 }
 
+impl TestDef {
+    /// Its name as the standard harness has it: the path without the crate's name.
+    pub fn name(&self) -> &'static str {
+        self.path.split_once("::").map_or(self.path, |(_, name)| name)
+    }
+
+    /// The function's own name.
+    pub fn function(&self) -> &'static str {
+        self.path.rsplit_once("::").map_or(self.path, |(_, name)| name)
+    }
+}
+
 /// Where the topology of a test comes from.
 #[derive(Debug)]
 pub enum TopologySource {

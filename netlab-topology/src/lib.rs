@@ -8,10 +8,15 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
+mod diagnostic;
+pub mod model;
 mod name;
 pub mod plan;
+mod syntax;
 mod topology;
 
+pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned};
 pub use name::{IF_NAME_MAX, IfName, IfNameError, MacAddr, MacAddrError};
 pub use plan::Plan;
-pub use topology::{Diagnostics, Topology};
+pub use topology::Topology;

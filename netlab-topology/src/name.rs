@@ -25,7 +25,9 @@ impl IfName {
         if name.len() > IF_NAME_MAX {
             return Err(IfNameError::TooLong { length: name.len() });
         }
-        if let Some(bad) = name.chars().find(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control()) {
+        if let Some(bad) =
+            name.chars().find(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control())
+        {
             return Err(IfNameError::Character(bad));
         }
         Ok(Self(name))

@@ -10,7 +10,7 @@ use super::apply::Failure;
 use super::ready::Late;
 
 /// A lab that could not be built: which lab, which node, which operation; its [source](StdError::source) says what the
-/// kernel answered and, for causes that are known, the way out.
+/// kernel answered and, for causes that are known, the way out. The alternate `Display` (`{:#}`) shows both.
 ///
 /// Nothing of the lab is left: its namespaces are gone. Only what was made in the host's own namespace ends later, with
 /// the sandbox.
@@ -86,14 +86,15 @@ impl fmt::Display for BuildError {
         match operation {
             Operation::Command(command) => write!(f, "`{command}`"),
             Operation::Other(what) => f.write_str(what),
-        }
+        }?;
+        if f.alternate() { write!(f, ": {}", self.0.refusal) } else { Ok(()) }
     }
 }
 
 /// With its cause: this is what a failed `unwrap` shows.
 impl fmt::Debug for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}: {}", self.0.refusal)
+        write!(f, "{self:#}")
     }
 }
 

@@ -129,15 +129,18 @@ impl PingError {
 
 impl fmt::Display for PingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "node `{}`: no reply from `{}`", self.node, self.to)
+        write!(f, "node `{}`: no reply from `{}`", self.node, self.to)?;
+        match StdError::source(self) {
+            Some(source) if f.alternate() => write!(f, ": {source}"),
+            _ => Ok(()),
+        }
     }
 }
 
 /// With its cause: this is what a failed `unwrap` shows.
 impl fmt::Debug for PingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
-        StdError::source(self).map_or(Ok(()), |source| write!(f, ": {source}"))
+        write!(f, "{self:#}")
     }
 }
 

@@ -1,1 +1,16 @@
-//! STUB
+//! Runs tests: under `netlab::main!()` all of a binary, under the standard harness one at a time.
+//!
+//! ```text
+//! arguments, settings -> selection -> serial lock -> sandbox -> Run -> what is printed
+//! ```
+
+mod arguments;
+mod duration;
+mod harness;
+pub mod libtest;
+mod serial;
+pub mod settings;
+mod single;
+
+pub use duration::parse_duration;
+pub use harness::main;

@@ -1,1 +1,26 @@
-//! STUB
+//! One sandbox a test: the runner's side that starts, watches and reaps it, and the worker's side that runs in it.
+//!
+//! ```text
+//! runner --clone--> init (PID 1) --fork, exec--> worker: view, lab, body --report--> runner: Outcome
+//! ```
+//!
+//! Invariant: the runner never enters a namespace; what it knows of a sandbox comes through descriptors.
+//! Invariant: when a sandbox's run has an outcome, every process of it is dead.
+
+mod launch;
+mod outcome;
+mod output;
+mod panics;
+mod parameters;
+mod report;
+mod retired;
+mod unavailable;
+mod view;
+mod worker;
+
+pub use launch::{Harness, Launch, Limit, Run, launch};
+pub use outcome::{Failure, Outcome};
+pub use output::Output;
+pub use retired::raise_descriptor_limit;
+pub use unavailable::{Unavailable, probe};
+pub use worker::Worker;

@@ -6,23 +6,27 @@
 //! Invariant: no I/O. Invariant: a plan cannot be wrong through the user's fault; what the kernel refuses is
 //! the kernel's state.
 
+mod hosts;
 mod op;
 
+pub use hosts::HostEntry;
 pub use op::{Action, Dev, Family, Hook, Match, Nft, Op, Place, Proto, Step, VethEnd};
 
 use ipnet::IpNet;
 
 use crate::name::{IfName, MacAddr};
+use crate::topology::Topology;
 
 /// The checked, fully resolved topology as data.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    places: Vec<String>,
-    nodes: Vec<PlannedNode>,
-    arrays: Vec<NodeArray>,
-    nets: Vec<PlannedNet>,
-    links: Vec<PlannedLink>,
-    steps: Vec<Step>,
+    pub(crate) topology: Topology,
+    pub(crate) places: Vec<String>,
+    pub(crate) nodes: Vec<PlannedNode>,
+    pub(crate) arrays: Vec<NodeArray>,
+    pub(crate) nets: Vec<PlannedNet>,
+    pub(crate) links: Vec<PlannedLink>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// A node with all that is decided about it.
@@ -49,7 +53,8 @@ pub struct PlannedInterface {
     pub mac: MacAddr,
     /// Largest packet, in bytes.
     pub mtu: u32,
-    /// Addresses with the prefix length of the subnet, in the order of the topology.
+    /// Addresses with the prefix length of the subnet, those of IPv4 first, each family in the order of the
+    /// topology.
     pub addrs: Vec<IpNet>,
     /// What it is attached to.
     pub wire: Wire,
@@ -111,6 +116,11 @@ pub struct PlannedLink {
 }
 
 impl Plan {
+    /// The topology it was made from.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
     /// The names of the lab's namespaces: `host` first, then the nodes in order of declaration, then
     /// `switch` if any bridge needs one.
     pub fn places(&self) -> &[String] {
@@ -145,6 +155,37 @@ impl Plan {
     /// The node of this name, as an index of [`Plan::nodes`].
     pub fn node(&self, name: &str) -> Option<usize> {
         self.nodes.iter().position(|node| node.name == name)
+    }
+
+    /// The net of this name, as an index of [`Plan::nets`].
+    pub fn net(&self, name: &str) -> Option<usize> {
+        self.nets.iter().position(|net| net.name == name)
+    }
+
+    /// The link of this name, as an index of [`Plan::links`].
+    pub fn link(&self, name: &str) -> Option<usize> {
+        self.links.iter().position(|link| link.name == name)
+    }
+
+    /// The array of this name.
+    pub fn array(&self, name: &str) -> Option<&NodeArray> {
+        self.arrays.iter().find(|array| array.name == name)
+    }
+
+    /// Node and interface of all that are on a net, in order of attachment, the host included.
+    pub fn members(&self, net: usize) -> impl Iterator<Item = (usize, &PlannedInterface)> {
+        self.nodes.iter().enumerate().flat_map(move |(index, node)| {
+            let on_net = node.interfaces.iter().filter(move |interface| interface.wire == Wire::Net(net));
+            on_net.map(move |interface| (index, interface))
+        })
+    }
+
+    /// The name of what an interface is attached to.
+    pub fn wire_name(&self, wire: Wire) -> &str {
+        match wire {
+            Wire::Net(net) => &self.nets[net].name,
+            Wire::Link(link) => &self.links[link].name,
+        }
     }
 
     /// The name of a place.

@@ -1,0 +1,34 @@
+//! One test, from waiting for its turn to its outcome, whatever the harness.
+
+use std::io::{self, Write};
+
+use super::serial;
+use super::settings::Settings;
+use crate::registry::TestDef;
+use crate::sandbox::{Failure, Harness, Launch, Outcome, Output, Run, launch};
+
+/// Runs a test in its sandbox, alone in its group if it has one.
+pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settings) -> Run {
+    let waiting = |group: &str| {
+        let line =
+            format!("netlab: `{}` waits for another test of `serial = \"{group}\"` to end\n", def.name());
+        // Not `eprint!`, which the standard harness would keep to itself.
+        drop(io::stderr().write_all(line.as_bytes()));
+    };
+    let turn = def.serial.map(|group| serial::lock(group, live, |_| waiting(group))).transpose();
+    let turn = match turn {
+        Ok(turn) => turn,
+        Err(error) => {
+            let failure =
+                Failure::Sandbox(format!("the lock of `serial = \"{}\"`: {error}", def.serial.unwrap_or("")));
+            return Run {
+                outcome: Outcome::Failed(failure),
+                output: Output::default(),
+                elapsed: std::time::Duration::ZERO,
+            };
+        }
+    };
+    let run = launch(def, Launch { harness, live, limit: settings.limit(def), retire: settings.retire });
+    drop(turn);
+    run
+}

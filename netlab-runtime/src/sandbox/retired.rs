@@ -1,0 +1,55 @@
+//! The namespaces of finished labs, which the runner holds for a while.
+//!
+//! The kernel's destruction of bridges stalls whatever builds at the same time, once per batch it is given; so
+//! namespaces are let go many together. They have no name anywhere: if the runner dies, so do they.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+static RETIRED: Mutex<Retired> = Mutex::new(Retired { labs: 0, namespaces: Vec::new() });
+
+struct Retired {
+    labs: usize,
+    namespaces: Vec<OwnedFd>,
+}
+
+/// Descriptors enough for large labs, and few enough not to slow programs that close every possible one.
+const ENOUGH: u64 = 65_536;
+
+/// Raises the soft limit of open descriptors as far as the hard one allows, or as far as is of use: a lab takes
+/// one for each node, and the runner holds those of finished labs.
+///
+/// # Errors
+///
+/// What `setrlimit` says.
+pub fn raise_descriptor_limit() -> nix::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = soft.max(hard.min(ENOUGH));
+    if wanted != soft {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+    }
+    Ok(wanted)
+}
+
+/// Holds a lab's namespaces until there are `batch` labs of them, or a quarter of the descriptors is taken.
+pub(super) fn hold(namespaces: Vec<OwnedFd>, batch: usize) {
+    if namespaces.is_empty() {
+        return;
+    }
+    let mut retired = RETIRED.lock().unwrap_or_else(PoisonError::into_inner);
+    retired.labs += 1;
+    retired.namespaces.extend(namespaces);
+    if retired.labs >= batch || retired.namespaces.len() as u64 * 4 >= limit() {
+        retired.labs = 0;
+        let finished = std::mem::take(&mut retired.namespaces);
+        drop(retired);
+        drop(finished);
+    }
+}
+
+/// The soft limit; if it cannot be known, what every system allows.
+fn limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}

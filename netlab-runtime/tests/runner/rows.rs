@@ -1,0 +1,324 @@
+//! What must come out for each fixture, as root and as an ordinary user.
+
+use std::os::unix::process::ExitStatusExt;
+
+use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::subject::{Ran, Underway, User, fixture, run};
+
+type Row = (&'static str, fn(User));
+
+const ROWS: &[Row] = &[
+    ("a_passing_test_passes", passing),
+    ("a_failed_assertion_is_told_with_its_place", failed_assertion),
+    ("a_panic_in_a_thread_is_not_the_tests", panic_in_thread),
+    ("a_panic_handed_on_keeps_its_place", panic_handed_on),
+    ("a_returned_error_is_told", returned_error),
+    ("exit_is_a_failure_whatever_the_code", exits),
+    ("an_abort_is_told_with_a_backtrace", abort),
+    ("a_segmentation_fault_is_told_with_a_backtrace", segfault),
+    ("a_stack_overflow_is_told", stack_overflow),
+    ("a_kill_is_told", killed),
+    ("a_timeout_kills_and_shows_the_last_words", timeout),
+    ("timeouts_come_from_the_environment_too", timeout_settings),
+    ("all_output_is_captured_in_order", output),
+    ("much_output_is_cut_in_the_middle", much_output),
+    ("nocapture_is_live", nocapture),
+    ("show_output_shows_what_passed", show_output),
+    ("should_panic_is_as_in_libtest", should_panic),
+    ("ignored_tests_say_why", ignored),
+    ("the_list_is_names_and_nothing_else", list),
+    ("filters_add_up", filters),
+    ("unknown_arguments_are_errors", unknown_argument),
+    ("wrong_settings_are_errors", wrong_setting),
+    ("a_sandbox_is_a_machine_of_its_own", own_machine),
+    ("a_copy_by_fork_reports_nothing", fork),
+    ("daemons_die_with_their_test", daemon),
+    ("nothing_survives_the_runners_sigkill", sigkill),
+    ("nothing_survives_ctrl_c", interrupt),
+    ("serial_groups_run_one_at_a_time", serial),
+    ("no_user_namespaces_is_ignored_with_the_remedy", no_user_namespaces),
+    ("no_network_namespaces_is_ignored_with_the_remedy", no_network_namespaces),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let row = |user: User, (name, row): Row| {
+        Trial::test(format!("{}::{name}", user.name()), move || {
+            row(user);
+            Ok(())
+        })
+    };
+    User::all().into_iter().flat_map(|user| ROWS.iter().map(move |&it| row(user, it))).collect()
+}
+
+/// Runs one fixture by its name.
+fn one(user: User, name: &str) -> Ran {
+    run(fixture(user, "plain", &[&format!("fixtures::{name}"), "--exact"]))
+}
+
+fn with(user: User, name: &str, variables: &[(&str, &str)]) -> Ran {
+    let mut command = fixture(user, "plain", &[&format!("fixtures::{name}"), "--exact"]);
+    command.envs(variables.iter().copied());
+    run(command)
+}
+
+fn passing(user: User) {
+    one(user, "passes")
+        .code(0)
+        .says("test fixtures::passes ... ok")
+        .says("1 passed; 0 failed")
+        .does_not_say("said by");
+}
+
+fn failed_assertion(user: User) {
+    one(user, "fails_an_assertion")
+        .code(101)
+        .says("test fixtures::fails_an_assertion ... FAILED")
+        .says("---- fixtures::fails_an_assertion ----\nsaid before\n")
+        .says("assertion `left == right` failed: sums")
+        .says("fixtures::_::body::fails_an_assertion")
+        .says("netlab: panicked at netlab-runtime/tests/runner/fixtures.rs:")
+        .says("0 passed; 1 failed");
+}
+
+fn panic_in_thread(user: User) {
+    one(user, "panics_in_a_thread_and_passes").code(0);
+}
+
+fn panic_handed_on(user: User) {
+    one(user, "panic_handed_on_from_a_thread")
+        .code(101)
+        .says("netlab: panicked at netlab-runtime/tests/runner/fixtures.rs:")
+        .says(": handed on");
+}
+
+fn returned_error(user: User) {
+    one(user, "returns_an_error")
+        .code(101)
+        .says("netlab: returned an error: Custom")
+        .does_not_say("panicked");
+}
+
+fn exits(user: User) {
+    one(user, "exits_zero").code(101).says("netlab: exited with code 0 before it returned");
+    one(user, "exits_three").code(101).says("netlab: exited with code 3 before it returned");
+}
+
+fn abort(user: User) {
+    one(user, "aborts")
+        .code(101)
+        .says("signal SIGABRT (abort)\nstack backtrace:\n")
+        .says("fixtures::_::body::aborts")
+        .says("netlab: killed by SIGABRT (abort");
+}
+
+fn segfault(user: User) {
+    one(user, "segfaults")
+        .code(101)
+        .says("signal SIGSEGV (segmentation fault) at address 0x18\nstack backtrace:\n")
+        .says("runner::fixtures::segfault\n")
+        .says("tests/runner/fixtures.rs:")
+        .does_not_say("on_crash")
+        .says("netlab: killed by SIGSEGV (segmentation fault");
+    one(user, "segfaults_in_a_thread").code(101).says("signal SIGSEGV").says("netlab: killed by SIGSEGV");
+    with(user, "segfaults", &[("RUST_BACKTRACE", "0")])
+        .code(101)
+        .says("SIGSEGV")
+        .does_not_say("stack backtrace");
+}
+
+fn stack_overflow(user: User) {
+    one(user, "overflows_the_stack")
+        .code(101)
+        .says("has overflowed its stack")
+        .says("fixtures::overflow")
+        .says("netlab: killed by SIGABRT");
+}
+
+fn killed(user: User) {
+    one(user, "kills_itself").code(101).says("netlab: killed by SIGKILL (killed)");
+}
+
+fn timeout(user: User) {
+    for name in ["hangs_blocking", "hangs_async"] {
+        one(user, name)
+            .code(101)
+            .says("last words\n\nnetlab: timed out after 400ms (the `timeout` of the test)");
+    }
+}
+
+fn timeout_settings(user: User) {
+    with(user, "hangs_async", &[("NETLAB_TIMEOUT_SCALE", "0.5")])
+        .code(101)
+        .says("timed out after 200ms (the `timeout` of the test, scaled by NETLAB_TIMEOUT_SCALE=0.5)");
+    with(user, "leaves_a_daemon_and_waits", &[("NETLAB_TIMEOUT", "300ms")])
+        .code(101)
+        .says("timed out after 300ms (NETLAB_TIMEOUT)");
+}
+
+fn output(user: User) {
+    one(user, "writes_from_everywhere").code(101).says(
+        "---- fixtures::writes_from_everywhere ----\nwithout a newline, child to stdout\nchild to stderr\n\
+         thread to stdout\nstderr\n",
+    ).says("the end");
+}
+
+fn much_output(user: User) {
+    let ran = one(user, "writes_much");
+    ran.code(101).says("bytes left out").says("netlab: panicked at").says("after 64 MiB");
+    assert!(ran.out.len() < 16 << 20, "{}", ran.out.len());
+}
+
+fn nocapture(user: User) {
+    for argument in ["--nocapture", "--no-capture"] {
+        let ran = run(fixture(user, "plain", &["fixtures::fails_an_assertion", "--exact", argument]));
+        ran.code(101)
+            .says("---- fixtures::fails_an_assertion ----\nnetlab: panicked at")
+            .does_not_say("said before");
+        assert!(ran.err.contains("said before"), "{ran}");
+    }
+    run(fixture(user, "live", &["fixtures::passes"])).code(0).says("said by `passes`");
+}
+
+fn show_output(user: User) {
+    run(fixture(user, "plain", &["fixtures::passes", "--show-output", "--report-time"]))
+        .code(0)
+        .says("---- fixtures::passes stdout ----\nsaid by `passes`\n")
+        .says("times:\n");
+}
+
+fn should_panic(user: User) {
+    for name in ["should_panic_and_does", "should_panic_with_these_words"] {
+        one(user, name).code(0).says("1 passed");
+    }
+    one(user, "should_panic_with_other_words")
+        .code(101)
+        .says("netlab: panic did not contain expected string");
+    one(user, "should_panic_and_does_not").code(101).says("test did not panic as expected");
+    one(user, "should_panic_and_exits").code(101).says("exited with code 101 before it returned");
+}
+
+fn ignored(user: User) {
+    run(fixture(user, "plain", &["ignored"]))
+        .code(0)
+        .says("fixtures::ignored_with_a_reason ... ignored (for a reason)\n")
+        .says("fixtures::ignored               ... ignored\n")
+        .says("0 passed; 0 failed; 2 ignored");
+    run(fixture(user, "plain", &["ignored", "--ignored"])).code(0).says("2 passed; 0 failed; 0 ignored");
+    run(fixture(user, "plain", &["passes", "--ignored"])).code(0).says("running 0 tests");
+    run(fixture(user, "plain", &["ignored_with", "passes", "--include-ignored", "--skip", "thread"]))
+        .code(0)
+        .says("2 passed; 0 failed; 0 ignored");
+}
+
+fn list(user: User) {
+    let listed = run(fixture(user, "plain", &["--list", "--format", "terse"]));
+    listed.code(0).says("fixtures::passes: test\n").says("fixtures::ignored: test\n");
+    assert!(listed.out.lines().all(|line| line.ends_with(": test")), "{listed}");
+    assert!(listed.out.lines().is_sorted(), "{listed}");
+    assert_eq!(listed.err, "");
+    let ignored = run(fixture(user, "plain", &["--list", "--format", "terse", "--ignored"]));
+    assert_eq!(ignored.out, "fixtures::ignored: test\nfixtures::ignored_with_a_reason: test\n");
+    // Where nothing could run, everything can be listed.
+    let denied = run(fixture(user, "max_user_namespaces", &["--list", "--format", "terse"]));
+    assert_eq!(denied.out, listed.out);
+}
+
+fn filters(user: User) {
+    run(fixture(
+        user,
+        "plain",
+        &["fixtures::passes", "should_panic_and_does", "--skip", "not", "--test-threads=1"],
+    ))
+    .code(0)
+    .says("running 2 tests\n")
+    .says("2 passed");
+    run(fixture(user, "plain", &["passes", "-q"])).code(0).says("..");
+    let mut command = fixture(user, "plain", &["passes", "--format=json", "-Zunstable-options"]);
+    command.env("RUST_TEST_THREADS", "1");
+    run(command).code(0).says(r#""name": "fixtures::passes", "event": "ok""#);
+    run(fixture(user, "plain", &["no_such_test"])).code(0).says("running 0 tests");
+}
+
+fn unknown_argument(user: User) {
+    let ran = run(fixture(user, "plain", &["--nocaptur"]));
+    ran.code(101);
+    assert!(ran.err.contains("unexpected argument '--nocaptur'"), "{ran}");
+    run(fixture(user, "plain", &["--help"])).code(0).says("--test-threads <N>");
+}
+
+fn wrong_setting(user: User) {
+    let ran = with(user, "passes", &[("NETLAB_TIMEOUT", "soon"), ("RUST_TEST_THREADS", "0")]);
+    ran.code(101).does_not_say("running");
+    assert!(ran.err.contains("NETLAB_TIMEOUT: `soon` is not a duration"), "{ran}");
+    assert!(ran.err.contains("RUST_TEST_THREADS: `0` is not a number of threads"), "{ran}");
+}
+
+fn own_machine(user: User) {
+    one(user, "sees_its_own_machine").code(0);
+    one(user, "children_inherit_nothing").code(0);
+}
+
+fn fork(user: User) {
+    one(user, "forks_a_copy_of_itself").code(101).says("the parent's end");
+}
+
+fn daemon(user: User) {
+    // Its output pipe would not end if the daemon, which holds it, were alive.
+    one(user, "leaves_a_daemon").code(0);
+}
+
+fn sigkill(user: User) {
+    let arguments = ["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"];
+    let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
+    let processes = underway.processes();
+    // Runner, init, worker, daemon.
+    assert!(processes.len() >= 4, "{processes:?}");
+    kill(Pid::from_raw(underway.child.id().cast_signed()), Signal::SIGKILL).unwrap();
+    assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGKILL));
+    Underway::all_end(&processes);
+}
+
+fn interrupt(user: User) {
+    let arguments = ["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"];
+    let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
+    let processes = underway.processes();
+    assert!(processes.len() >= 4, "{processes:?}");
+    killpg(Pid::from_raw(underway.child.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGINT));
+    Underway::all_end(&processes);
+}
+
+fn serial(user: User) {
+    let command = || fixture(user, "plain", &["alone_in_its_group", "--test-threads=3"]);
+    std::thread::scope(|scope| {
+        let runs = [scope.spawn(|| run(command())), scope.spawn(|| run(command()))];
+        for ran in runs {
+            ran.join().unwrap().code(0).says("3 passed");
+        }
+    });
+    assert!(!std::path::Path::new("/tmp/netlab-serial-netlab%27s%20own%20tests.lock").exists());
+}
+
+fn no_user_namespaces(user: User) {
+    denied(user, "max_user_namespaces");
+}
+
+fn no_network_namespaces(user: User) {
+    denied(user, "max_net_namespaces");
+}
+
+fn denied(user: User, limit: &str) {
+    run(fixture(user, limit, &["fixtures::passes", "--exact"]))
+        .code(0)
+        .says(&format!("ignored (this machine allows no namespaces (`user.{limit}` is 0)"))
+        .says(&format!("`sudo sysctl -w user.{limit}=10000`"))
+        .says("0 passed; 0 failed; 1 ignored");
+    for strict in ["NETLAB_STRICT", "CI"] {
+        let mut command = fixture(user, limit, &["fixtures::passes", "--exact"]);
+        command.env(strict, "1");
+        run(command).code(101).says("cannot run here, and must").says("0 passed; 1 failed");
+    }
+}
