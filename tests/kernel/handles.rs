@@ -192,7 +192,7 @@ async fn a_program_sees_its_node(a: Node, web: [Node; 2]) -> Result {
     assert_eq!(listed, 2);
     let name = a.spawn(async { std::fs::read_to_string("/proc/sys/kernel/hostname") }).await??;
     assert_eq!(name, "a\n");
-    let error = a.command("no-such-program").arg("-x").output().await.unwrap_err();
+    let error = a.command("no-such-program").env("PATH", "/bin").arg("-x").output().await.unwrap_err();
     assert_eq!(
         format!("{error:#}"),
         "node `a`: `no-such-program -x`: no such file or directory (os error 2)"
