@@ -31,7 +31,7 @@ fn refused(text: &str) -> String {
 }
 
 #[netlab::test(topology = "net lan 10.0.0.0/24; node host lan addr=8.8.8.8/32; node a lan")]
-fn a_refusal_at_any_step_names_it_and_leaves_nothing() -> Result {
+fn a_refusal_at_any_step_names_it_and_leaves_nothing() -> netlab::Result {
     // The host is taken: what a second lab wants to make there is there already.
     let text = refused("net lan 10.1.0.0/24; node host lan; node b lan");
     assert!(text.starts_with("lab `wrong`: node `host`: `ip link add lan index 100 up "), "{text}");
@@ -55,7 +55,7 @@ fn a_refusal_at_any_step_names_it_and_leaves_nothing() -> Result {
 }
 
 #[netlab::test]
-fn too_few_descriptors_are_counted_and_the_limit_is_named() -> Result {
+fn too_few_descriptors_are_counted_and_the_limit_is_named() -> netlab::Result {
     let (_, open) = descriptors();
     let limit = open as u64 + 24;
     setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
@@ -69,7 +69,7 @@ fn too_few_descriptors_are_counted_and_the_limit_is_named() -> Result {
 }
 
 #[netlab::test]
-fn a_low_soft_limit_of_descriptors_is_raised() -> Result {
+fn a_low_soft_limit_of_descriptors_is_raised() -> netlab::Result {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, 64.min(hard), hard)?;
     let lab = Lab::build(plan("net lan 10.0.0.0/24; node n[60] lan"))?;
@@ -79,7 +79,7 @@ fn a_low_soft_limit_of_descriptors_is_raised() -> Result {
 }
 
 #[netlab::test]
-fn a_lab_ends_with_its_last_handle() -> Result {
+fn a_lab_ends_with_its_last_handle() -> netlab::Result {
     let before = descriptors();
     let lab = Lab::build(plan("net lan 10.0.0.0/24; node a lan; node b lan"))?;
     let a = lab.node("a")?;

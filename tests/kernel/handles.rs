@@ -13,7 +13,7 @@ use netlab::prelude::*;
     node host   lan=.1
     node load-balancer[2] other
 ")]
-async fn everything_is_found_by_name_or_the_error_lists_what_there_is(lab: Lab) -> Result {
+async fn everything_is_found_by_name_or_the_error_lists_what_there_is(lab: Lab) -> netlab::Result {
     let names: Vec<_> = lab.nodes().iter().map(|node| node.name().to_owned()).collect();
     assert_eq!(names, ["host", "red", "green", "blue", "load-balancer1", "load-balancer2"]);
     assert_eq!(lab.host().name(), "host");
@@ -53,9 +53,15 @@ fn the_address_of_a_node_without_one_is_a_clear_panic(a: Node) {
     node blue
     node host   linux-bridge=.1
 ")]
-async fn what_is_told_is_the_kernels(lab: Lab, red: Node, green: Node, blue: Node, host: Node) -> Result {
+async fn what_is_told_is_the_kernels(
+    lab: Lab,
+    red: Node,
+    green: Node,
+    blue: Node,
+    host: Node,
+) -> netlab::Result {
     // A node holds its own interfaces, the host the bridge and its ports.
-    let names = |node: &Node| -> Result<Vec<String>> {
+    let names = |node: &Node| -> netlab::Result<Vec<String>> {
         Ok(node.ifaces()?.into_iter().map(|interface| interface.name).collect())
     };
     assert_eq!(names(&red)?, ["lo", "eth0"]);
@@ -108,7 +114,7 @@ async fn what_is_told_is_the_kernels(lab: Lab, red: Node, green: Node, blue: Nod
     node far   wan=.9  via=none
     router gw  lan=.1  wan=.1  nat(wan from=lan)  dnat(8080/tcp -> red:80)
 ")]
-async fn a_dump_has_all_there_is_of_every_node(lab: Lab, red: Node) -> Result {
+async fn a_dump_has_all_there_is_of_every_node(lab: Lab, red: Node) -> netlab::Result {
     red.ping("203.0.113.9").await?;
     let dump = lab.dump()?;
     let text = dump.to_string();
@@ -133,7 +139,7 @@ async fn a_dump_has_all_there_is_of_every_node(lab: Lab, red: Node) -> Result {
 }
 
 #[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
-async fn futures_closures_and_sockets_are_the_nodes(a: Node, b: Node) -> Result {
+async fn futures_closures_and_sockets_are_the_nodes(a: Node, b: Node) -> netlab::Result {
     // A task's sockets, and those of the blocking calls that it makes, are of its node.
     let b_addr = b.addr();
     let listener = b.tcp_listener("0.0.0.0:80").await?;
@@ -147,7 +153,7 @@ async fn futures_closures_and_sockets_are_the_nodes(a: Node, b: Node) -> Result 
     assert_eq!(blocking.await??.ip(), a.addr());
 
     // A closure may borrow, and gives back what it returns.
-    let words = vec!["borrowed".to_owned()];
+    let words = ["borrowed".to_owned()];
     let socket = b.enter(|| {
         assert_eq!(words[0], "borrowed");
         UdpSocket::bind((b_addr, 9))
@@ -175,7 +181,7 @@ async fn futures_closures_and_sockets_are_the_nodes(a: Node, b: Node) -> Result 
 }
 
 #[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node web[2] lan")]
-async fn a_program_sees_its_node(a: Node, web: [Node; 2]) -> Result {
+async fn a_program_sees_its_node(a: Node, web: [Node; 2]) -> netlab::Result {
     let script = "uname -n; ls /sys/class/net; grep -o 'eth0' /proc/net/dev; grep web2 /etc/hosts; pwd";
     let output = web[0].command("sh").arg("-c").arg(script).output().await?;
     let text = String::from_utf8(output.stdout)?;
@@ -192,16 +198,16 @@ async fn a_program_sees_its_node(a: Node, web: [Node; 2]) -> Result {
     assert_eq!(listed, 2);
     let name = a.spawn(async { std::fs::read_to_string("/proc/sys/kernel/hostname") }).await??;
     assert_eq!(name, "a\n");
-    let error = a.command("no-such-program").env("PATH", "/bin").arg("-x").output().await.unwrap_err();
+    let error = a.command("/no-such-program").arg("-x").output().await.unwrap_err();
     assert_eq!(
         format!("{error:#}"),
-        "node `a`: `no-such-program -x`: no such file or directory (os error 2)"
+        "node `a`: `/no-such-program -x`: no such file or directory (os error 2)"
     );
     Ok(())
 }
 
 #[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan")]
-async fn names_resolve_for_handles_and_in_process_resolvers(a: Node, b: Node) -> Result {
+async fn names_resolve_for_handles_and_in_process_resolvers(a: Node, b: Node) -> netlab::Result {
     for name in ["b", "b.lan"] {
         a.ping(name).await?;
         let found = a.enter(|| {
@@ -221,7 +227,7 @@ async fn names_resolve_for_handles_and_in_process_resolvers(a: Node, b: Node) ->
 
 /// Programs end with their handles, and a program that outlives its parent's thread is not left to itself.
 #[netlab::test(topology = "node a")]
-async fn dropping_a_running_program_ends_it(a: Node) -> Result {
+async fn dropping_a_running_program_ends_it(a: Node) -> netlab::Result {
     let child = a.command("sleep").arg("1000").spawn()?;
     let pid = child.id().expect("it runs");
     let status = format!("/proc/{pid}/status");
@@ -236,10 +242,10 @@ async fn dropping_a_running_program_ends_it(a: Node) -> Result {
 
 /// Trap: transmit checksum offload leaves checksums undone for raw sockets, XDP and captures.
 #[netlab::test(topology = "net lan 10.0.0.0/24; node plain lan(offload=off); node fast[2] lan")]
-async fn offload_can_be_off(plain: Node, fast: [Node; 2]) -> Result {
+async fn offload_can_be_off(plain: Node, fast: [Node; 2]) -> netlab::Result {
     use std::io::Read as _;
     // A raw packet socket sees the segment as it was sent: with offload its checksum covers the pseudo header only.
-    let complete = async |from: &Node, to: &Node| -> Result<bool> {
+    let complete = async |from: &Node, to: &Node| -> netlab::Result<bool> {
         let (mut tap, listener) = (raw_socket(to)?, to.tcp_listener("0.0.0.0:80").await?);
         let _stream = from.tcp_connect((to, 80)).await?;
         listener.accept().await?;
@@ -258,7 +264,7 @@ async fn offload_can_be_off(plain: Node, fast: [Node; 2]) -> Result {
 }
 
 /// A socket that hears every TCP segment that arrives in a node, IP header first.
-fn raw_socket(node: &Node) -> Result<std::fs::File> {
+fn raw_socket(node: &Node) -> netlab::Result<std::fs::File> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
     let socket =
         node.enter(|| socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Tcp))?;

@@ -12,7 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const BEFORE_ARP_RETRY: Duration = Duration::from_millis(900);
 
 /// A client says who it is, the server whom it saw.
-async fn tcp_exchange(client: &Node, server: &Node, listen: &str, to: SocketAddr) -> Result<SocketAddr> {
+async fn tcp_exchange(
+    client: &Node,
+    server: &Node,
+    listen: &str,
+    to: SocketAddr,
+) -> netlab::Result<SocketAddr> {
     let listener = server.tcp_listener(listen).await?;
     let mut stream = client.tcp_connect(to).await?;
     let (mut accepted, seen) = listener.accept().await?;
@@ -24,7 +29,12 @@ async fn tcp_exchange(client: &Node, server: &Node, listen: &str, to: SocketAddr
     Ok(seen)
 }
 
-async fn udp_exchange(client: &Node, server: &Node, listen: &str, to: SocketAddr) -> Result<SocketAddr> {
+async fn udp_exchange(
+    client: &Node,
+    server: &Node,
+    listen: &str,
+    to: SocketAddr,
+) -> netlab::Result<SocketAddr> {
     let server = server.udp_socket(listen).await?;
     let client = client.udp_socket(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).await?;
     client.send_to(b"ping", to).await?;
@@ -51,7 +61,7 @@ async fn everyone_on_a_net_and_behind_a_nat_is_reached(
     green: Node,
     far: Node,
     host: Node,
-) -> Result {
+) -> netlab::Result {
     for (from, to) in [(&red, &green), (&green, &red), (&red, &host), (&host, &green)] {
         for addr in [IpAddr::from(to.addr4()), to.addr6().into()] {
             from.ping(addr).await?;
@@ -80,7 +90,11 @@ async fn everyone_on_a_net_and_behind_a_nat_is_reached(
     node client  wan=.9,::9  via=none
     router host  lan=.10,::a  wan=.1,::1  dnat(8080/tcp -> red:80)  dnat(5353/udp -> red:53)
 ")]
-async fn a_forwarded_port_leads_in_and_the_client_is_seen(red: Node, client: Node, host: Node) -> Result {
+async fn a_forwarded_port_leads_in_and_the_client_is_seen(
+    red: Node,
+    client: Node,
+    host: Node,
+) -> netlab::Result {
     for (to, seen) in [("203.0.113.1", client.addr4().into()), ("fd00:2::1", IpAddr::from(client.addr6()))] {
         let to: IpAddr = to.parse()?;
         assert_eq!(
@@ -102,7 +116,7 @@ async fn a_forwarded_port_leads_in_and_the_client_is_seen(red: Node, client: Nod
     node left; node right
     link left right 10.0.0.0/30 fd00::/64
 ")]
-async fn a_link_is_a_wire_between_two(left: Node, right: Node, lab: Lab) -> Result {
+async fn a_link_is_a_wire_between_two(left: Node, right: Node, lab: Lab) -> netlab::Result {
     for (from, to) in [(&left, &right), (&right, &left)] {
         from.ping(to.addr4()).timeout(BEFORE_ARP_RETRY).await?;
         from.ping(to.addr6()).timeout(BEFORE_ARP_RETRY).await?;
@@ -115,7 +129,7 @@ async fn a_link_is_a_wire_between_two(left: Node, right: Node, lab: Lab) -> Resu
 }
 
 #[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan; node c")]
-async fn a_ping_says_why_there_is_no_reply(a: Node, b: Node, c: Node) -> Result {
+async fn a_ping_says_why_there_is_no_reply(a: Node, b: Node, c: Node) -> netlab::Result {
     // Positive control: what is refused below is not refused for everyone.
     a.ping(&b).await?;
     assert_eq!(a.ping("192.0.2.1").await.unwrap_err().kind(), ErrorKind::NetworkUnreachable);
@@ -136,7 +150,7 @@ fn pair() -> Plan {
 
 /// Trap: a port whose carrier has just come drops frames until the link watch has run, and ARP waits a second.
 #[netlab::test]
-fn first_packets_between_fresh_nodes_are_not_lost() -> Result {
+fn first_packets_between_fresh_nodes_are_not_lost() -> netlab::Result {
     for round in 0..50 {
         let lab = Lab::build(pair())?;
         let [a, b, left, right] = ["a", "b", "left", "right"].map(|name| lab.node(name));
