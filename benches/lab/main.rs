@@ -9,35 +9,34 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, BenchmarkId, Criterion};
+use criterion::{BenchmarkId, Criterion};
+use netlab::Plan;
 use netlab::prelude::*;
 
 mod floor;
 
 const SCENARIO_A: &str = include_str!("../../tests/topologies/two_servers.topo");
 
-/// Runs `work` on a thread that starts in a network namespace of its own, which plays the lab's host.
-fn in_a_fresh_host<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let inside = || {
-        #[expect(clippy::disallowed_methods, reason = "a thread of its own, which ends in the namespace it makes")]
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
-        work()
-    };
-    thread::scope(|scope| scope.spawn(inside).join().expect("the work does not panic"))
+/// Moves the calling thread into a network namespace of its own, which plays the lab's host.
+fn enter_a_fresh_host() {
+    #[expect(clippy::disallowed_methods, reason = "called on threads that end in the namespace they make")]
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
 }
 
-/// Times `build` on fresh hosts, `count` times; what it built is kept until the end.
+/// Runs `work` on a thread that nothing else uses.
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join().expect("the work does not panic"))
+}
+
+/// Times `build`, `count` times, each on a thread of its own; what it built is kept until the end.
 fn timed<T: Send>(count: u64, mut build: impl FnMut() -> T + Send) -> Duration {
     let mut kept = Vec::new();
     let mut total = Duration::ZERO;
     for _ in 0..count {
-        let (lab, took) = thread::scope(|scope| {
-            let work = || {
-                let start = Instant::now();
-                let lab = build();
-                (lab, start.elapsed())
-            };
-            scope.spawn(work).join().expect("the build does not panic")
+        let (lab, took) = on_a_thread(|| {
+            let start = Instant::now();
+            let lab = build();
+            (lab, start.elapsed())
         });
         kept.push(lab);
         total += took;
@@ -47,11 +46,13 @@ fn timed<T: Send>(count: u64, mut build: impl FnMut() -> T + Send) -> Duration {
 
 /// The plan of scenario A, or of a star of nodes on one net.
 fn plan(text: &str) -> Plan {
-    text.parse::<Topology>().and_then(|topology| topology.plan()).unwrap_or_else(|errors| panic!("{errors}"))
+    Topology::parse(text, "benchmark").and_then(|topology| topology.plan()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
+/// Builds a lab whose host is a fresh namespace, made here as the floor makes its own.
 fn build(plan: &Plan) -> Lab {
-    Lab::build(plan.clone()).unwrap_or_else(|error| panic!("{error}"))
+    enter_a_fresh_host();
+    Lab::build(plan.clone()).unwrap_or_else(|error| panic!("{:?}", netlab::Error::from(error)))
 }
 
 /// (1) The lab of scenario A.
@@ -88,13 +89,14 @@ fn by_hand(what: &str) -> std::io::Result<()> {
 /// Times the script, taking down what it built outside the measured time: its namespaces have names, so no two can be.
 fn timed_by_hand(count: u64) -> Duration {
     let one = || {
+        enter_a_fresh_host();
         let start = Instant::now();
         by_hand("up").expect("the script builds");
         let took = start.elapsed();
         by_hand("down").expect("the script removes what it built");
         took
     };
-    (0..count).map(|_| in_a_fresh_host(one)).sum()
+    (0..count).map(|_| on_a_thread(one)).sum()
 }
 
 /// (3) Nodes on one net, the host not among them.
@@ -122,7 +124,7 @@ fn first_datagram(criterion: &mut Criterion) {
             let mut kept = Vec::new();
             let mut total = Duration::ZERO;
             for _ in 0..count {
-                let (lab, took) = in_a_fresh_host(|| {
+                let (lab, took) = on_a_thread(|| {
                     let lab = build(&plan);
                     let (a, b) = (lab.node("a").expect("a"), lab.node("b").expect("b"));
                     let to = (b.addr(), 7);
