@@ -20,8 +20,8 @@ pub(crate) trait Kernel {
     /// The namespace of the calling thread, which is to be the first of `places`.
     fn host(&mut self, places: usize) -> io::Result<Self::Space>;
 
-    /// Makes namespaces, each with the sysctls that come first in it.
-    fn make(&mut self, orders: &[Order<'_>]) -> Result<Vec<Self::Space>, Failure>;
+    /// Makes namespaces, each with the sysctls that come first in it; the calling thread stays in `host`.
+    fn make(&mut self, host: &Self::Space, orders: &[Order<'_>]) -> Result<Vec<Self::Space>, Failure>;
 
     /// Sets sysctls in a namespace.
     fn set_sysctls(&mut self, space: &mut Self::Space, settings: &[Setting<'_>]) -> Result<(), Failure>;
@@ -62,6 +62,8 @@ pub(crate) trait Kernel {
 pub(crate) struct Order<'a> {
     pub(crate) step: usize,
     pub(crate) settings: Vec<Setting<'a>>,
+    /// Whether the firewall will be changed there.
+    pub(crate) nft: bool,
 }
 
 /// A sysctl to be set.
@@ -151,7 +153,7 @@ impl<K: Kernel> Executor<'_, K> {
         for (step, Step { place, op }) in self.steps.iter().enumerate() {
             match op {
                 Op::AddNamespace { .. } => {
-                    orders.push(Order { step, settings: Vec::new() });
+                    orders.push(Order { step, settings: Vec::new(), nft: false });
                     assert_eq!(place.0, orders.len(), "a plan makes namespaces in the order of its places");
                 }
                 Op::SetSysctl { key, value } => {
@@ -163,11 +165,16 @@ impl<K: Kernel> Executor<'_, K> {
             }
             count = step + 1;
         }
+        for step in &self.steps[count..] {
+            if matches!(step.op, Op::Nft(_)) && step.place != Place::HOST {
+                orders[step.place.0 - 1].nft = true;
+            }
+        }
         if !host.is_empty() {
             self.kernel.set_sysctls(&mut self.spaces[0], &host)?;
         }
         if !orders.is_empty() {
-            self.spaces.extend(self.kernel.make(&orders)?);
+            self.spaces.extend(self.kernel.make(&self.spaces[0], &orders)?);
         }
         Ok(count)
     }

@@ -81,7 +81,7 @@ impl Kernel for Fake {
         Ok(FakeSpace { record: None, number: 1000 })
     }
 
-    fn make(&mut self, orders: &[Order<'_>]) -> Result<Vec<FakeSpace>, Failure> {
+    fn make(&mut self, _host: &FakeSpace, orders: &[Order<'_>]) -> Result<Vec<FakeSpace>, Failure> {
         self.call("make");
         let mut made = Vec::new();
         for order in orders {

@@ -13,7 +13,8 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
 use super::apply::{Failure, Kernel, Order, Request, Setting};
 use super::socket::{NetlinkSocket, Refused};
-use super::{nft, sysctl, watch};
+use super::sysctl::Sysctls;
+use super::{nft, watch};
 use crate::sys::{ioctl, namespace};
 
 /// From how many namespaces on two threads make them: `unshare` scales to two processors, and no further
@@ -33,22 +34,34 @@ const SPARE_DESCRIPTORS: u64 = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Linux;
 
-/// A network namespace with the netlink socket that was opened in it.
+/// A network namespace with the netlink sockets that were opened in it.
 #[derive(Debug)]
 pub(crate) struct Space {
     net: OwnedFd,
     route: NetlinkSocket,
-    /// Whether the thread that carries out the plan is in it.
-    here: bool,
+    nft: Option<NetlinkSocket>,
 }
 
 impl Space {
     /// The namespace of the calling thread.
-    fn current() -> io::Result<Self> {
-        Ok(Self { net: namespace::current_net()?, route: NetlinkSocket::open(NETLINK_ROUTE)?, here: false })
+    fn current(nft: bool) -> io::Result<Self> {
+        Ok(Self {
+            net: namespace::current_net()?,
+            route: NetlinkSocket::open(NETLINK_ROUTE)?,
+            nft: if nft { Some(NetlinkSocket::open(NETLINK_NETFILTER)?) } else { None },
+        })
     }
 
-    /// The namespace and its socket.
+    /// Runs `work` with the calling thread in the namespace.
+    fn visit<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let home = namespace::current_net()?;
+        namespace::excursion(home.as_fd(), || {
+            namespace::enter_net(self.net.as_fd())?;
+            work()
+        })
+    }
+
+    /// The namespace and its route socket.
     pub(crate) fn into_parts(self) -> (OwnedFd, NetlinkSocket) {
         (self.net, self.route)
     }
@@ -65,38 +78,31 @@ impl Kernel for Linux {
 
     fn host(&mut self, places: usize) -> io::Result<Space> {
         raise_descriptor_limit(places);
-        Ok(Space { here: true, ..Space::current()? })
+        Space::current(false)
     }
 
-    fn make(&mut self, orders: &[Order<'_>]) -> Result<Vec<Space>, Failure> {
-        let no_thread = |error| Failure::new(orders[0].step, error);
+    fn make(&mut self, host: &Space, orders: &[Order<'_>]) -> Result<Vec<Space>, Failure> {
         let half = if orders.len() < SPLIT_FROM { 0 } else { orders.len() / 2 };
         let (left, right) = orders.split_at(half);
-        let maker =
-            |orders| move || namespace::on_thread("netlab-make", || make(orders)).map_err(no_thread)?;
+        let here = || namespace::excursion(host.as_fd(), || make(right));
         if left.is_empty() {
-            return maker(right)();
+            return here();
         }
         let (left, right) = std::thread::scope(|scope| {
-            let left = scope.spawn(maker(left));
-            let right = maker(right)();
-            (left.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), right)
-        });
+            let left =
+                std::thread::Builder::new().name("netlab-make".to_owned()).spawn_scoped(scope, || make(left));
+            let left = left.map_err(|error| Failure::new(orders[0].step, error))?;
+            let right = here();
+            Ok((left.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), right))
+        })?;
         let mut made = left?;
         made.extend(right?);
         Ok(made)
     }
 
     fn set_sysctls(&mut self, space: &mut Space, settings: &[Setting<'_>]) -> Result<(), Failure> {
-        if space.here {
-            return set_sysctls(settings);
-        }
         let first = settings[0].step;
-        namespace::on_thread("netlab-sysctl", || {
-            namespace::enter_net(space.net.as_fd()).map_err(|error| Failure::new(first, error))?;
-            set_sysctls(settings)
-        })
-        .map_err(|error| Failure::new(first, error))?
+        space.visit(|| Ok(set_sysctls(settings))).map_err(|error| Failure::new(first, error))?
     }
 
     fn send_route(
@@ -113,11 +119,13 @@ impl Kernel for Linux {
         mut requests: Vec<Request<NetfilterMessage>>,
     ) -> Result<(), Failure> {
         let first = requests[0].step;
-        let opened = namespace::on_thread("netlab-nft", || {
-            namespace::enter_net(space.net.as_fd())?;
-            NetlinkSocket::open(NETLINK_NETFILTER)
-        });
-        let mut socket = opened.flatten().map_err(|error| Failure::new(first, error))?;
+        let mut socket = match space.nft.take() {
+            Some(socket) => socket,
+            // The host, which nobody made.
+            None => space
+                .visit(|| NetlinkSocket::open(NETLINK_NETFILTER))
+                .map_err(|error| Failure::new(first, error))?,
+        };
         while !requests.is_empty() {
             let rest = requests.split_off(requests.len().min(NFT_MAX));
             let steps: Vec<_> = requests.iter().map(|request| request.step).collect();
@@ -151,7 +159,7 @@ impl Kernel for Linux {
 fn make(orders: &[Order<'_>]) -> Result<Vec<Space>, Failure> {
     let mut made = Vec::with_capacity(orders.len());
     for order in orders {
-        let space = namespace::unshare_net().and_then(|()| Space::current());
+        let space = namespace::unshare_net().and_then(|()| Space::current(order.nft));
         made.push(space.map_err(|error| Failure::new(order.step, error))?);
         set_sysctls(&order.settings)?;
     }
@@ -159,8 +167,9 @@ fn make(orders: &[Order<'_>]) -> Result<Vec<Space>, Failure> {
 }
 
 fn set_sysctls(settings: &[Setting<'_>]) -> Result<(), Failure> {
+    let mut sysctls = Sysctls::default();
     settings.iter().try_for_each(|setting| {
-        sysctl::write(setting.key, setting.value).map_err(|error| Failure::new(setting.step, error))
+        sysctls.ensure(setting.key, setting.value).map_err(|error| Failure::new(setting.step, error))
     })
 }
 

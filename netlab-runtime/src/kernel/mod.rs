@@ -32,4 +32,4 @@ pub use error::BuildError;
 pub(crate) use error::write_lower;
 pub(crate) use linux::{Linux, Space};
 pub(crate) use socket::NetlinkSocket;
-pub(crate) use sysctl::{read as read_sysctl, write as write_sysctl};
+pub(crate) use sysctl::Sysctls;

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 use super::endpoint::{ToDestination, ToEndpoint};
 use super::state::State;
 use super::{Command, LabError, Net, Ping, socket};
+use crate::kernel::Sysctls;
 use crate::kernel::inspect::{self, Interface, Neighbour, Route};
-use crate::kernel::{read_sysctl, write_sysctl};
 use crate::sys::namespace;
 
 /// A node of a lab: a network namespace with a name.
@@ -208,7 +208,7 @@ impl Node {
     ///
     /// The kernel has no such key.
     pub fn sysctl(&self, key: &str) -> Result<String, LabError> {
-        let value = self.state.in_place(self.plan().place, || read_sysctl(key));
+        let value = self.state.in_place(self.plan().place, || Sysctls::default().read(key));
         value.map_err(|error| self.error(format_args!("`sysctl -n {key}`"), error))
     }
 
@@ -221,7 +221,7 @@ impl Node {
     /// The kernel has no such key, or does not take the value.
     pub fn set_sysctl(&self, key: &str, value: impl fmt::Display) -> Result<(), LabError> {
         let value = value.to_string();
-        let done = self.state.in_place(self.plan().place, || write_sysctl(key, &value));
+        let done = self.state.in_place(self.plan().place, || Sysctls::default().write(key, &value));
         done.map_err(|error| self.error(format_args!("`sysctl -w {key}={value}`"), error))
     }
 

@@ -135,7 +135,8 @@ impl State {
         once.get_or_try_init(|| {
             let group = nix::unistd::getegid();
             self.in_place(self.node(node).place, || {
-                crate::kernel::write_sysctl("net.ipv4.ping_group_range", &format!("{group} {group}"))
+                crate::kernel::Sysctls::default()
+                    .write("net.ipv4.ping_group_range", &format!("{group} {group}"))
             })
         })
         .copied()
