@@ -1,1 +1,75 @@
-//! netlab: a test harness that gives every test its own network.
+//! A test harness that gives every test its own network: real Linux namespaces, bridges, veth pairs, routes and
+//! NAT, built in milliseconds before the test and gone after it, whatever the test did. It works with plain
+//! `cargo test` and with cargo-nextest, without root, and needs no program on the machine.
+//!
+//! ```
+//! use netlab::prelude::*;
+//!
+//! #[netlab::test(topology = "
+//!     net  lan  192.168.1.0/24
+//!     node client  lan=.10
+//!     node web[2]  lan=.11          # web1 .11, web2 .12
+//! ")]
+//! async fn the_servers_answer(client: Node, web: [Node; 2]) -> netlab::Result {
+//!     for server in &web {
+//!         client.ping(server.name()).await?;             // names resolve in every node
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The attribute is all there is to set up: [`test`](macro@test) says what it takes. A topology with a mistake,
+//! or a parameter that names nothing in it, is a compile error. The language is described at [`Topology`].
+//!
+//! # Which harness
+//!
+//! The same tests run in two ways; choose by target.
+//!
+//! | | standard harness | netlab's own |
+//! |---|---|---|
+//! | where | any `tests/*.rs`, any `#[cfg(test)] mod` | a target with `harness = false` |
+//! | set-up | none | the line `netlab::main!();` and the target in `Cargo.toml` |
+//! | beside other `#[test]`s | yes | no: it runs netlab's tests only |
+//! | a test that cannot run here | fails, and says what to do | is ignored with the reason |
+//! | finished labs | are taken down one by one | are taken down in batches, which is faster |
+//!
+//! The second needs this in `Cargo.toml`; with `[[example]]` and `test = true` it makes an example that
+//! `cargo run --example NAME` runs as well, its output shown live:
+//!
+//! ```toml
+//! [[test]]
+//! name = "labs"
+//! harness = false
+//! ```
+//!
+//! cargo-nextest runs both. On systems other than Linux everything compiles, and the tests are ignored.
+//!
+//! # How a test runs
+//!
+//! Every test is a process of its own, born in new user (when not root), network, mount, PID, UTS and IPC
+//! namespaces. In it the lab is built, and the function is called with the handles it asks for: [`Lab`], [`Node`],
+//! [`Net`], [`Link`]. The test body itself runs in the node `host`, which every lab has. When the function
+//! returns, panics, aborts or is out of time, the kernel takes every process, namespace, interface and rule of the
+//! test away; none of it has a name on the machine, and nothing of the machine is ever changed.
+//!
+//! # Settings
+//!
+//! | variable | |
+//! |---|---|
+//! | `NETLAB_STRICT=1` | what cannot run here fails; also with `CI` set |
+//! | `NETLAB_TIMEOUT=30s` | how long a test may take that does not say it itself |
+//! | `NETLAB_TIMEOUT_SCALE=4` | multiplies every limit, for slow machines |
+
+#![forbid(unsafe_code)]
+
+#[doc(hidden)]
+pub mod __private;
+mod main_macro;
+pub mod prelude;
+
+pub use netlab_runtime::error::{Error, Result};
+pub use netlab_runtime::lab::{Lab, Link, Net, Node};
+pub use netlab_topology::{Diagnostics, Plan, Topology};
+
+#[doc = include_str!("attribute.md")]
+pub use netlab_macros::test;

@@ -4,6 +4,7 @@
 //! TestDef --runner--> sandbox --worker--> Plan --kernel--> Lab --handles--> body --> Outcome --> report
 //! ```
 
+pub mod computed;
 pub mod error;
 pub mod kernel;
 pub mod lab;

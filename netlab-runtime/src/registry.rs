@@ -169,3 +169,12 @@ pub trait FromLab: Sized {
     /// The lab has no such thing, or it is of another kind; says what there is.
     fn from_lab(lab: &Lab, name: &str) -> Result<Self, Error>;
 }
+
+/// What [`FromLab`] gave, or why the body cannot run.
+///
+/// # Errors
+///
+/// The error's text, as `Debug` shows it.
+pub fn taken<T>(handle: Result<T, Error>) -> Result<T, String> {
+    handle.map_err(|error| format!("{error:?}"))
+}

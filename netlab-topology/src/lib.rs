@@ -19,7 +19,7 @@ mod syntax;
 mod topology;
 
 pub use builder::{AttachmentBuilder, Builder, LinkBuilder, NetBuilder, NodeBuilder};
-pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned};
+pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned, suggestion};
 pub use name::{IF_NAME_MAX, IfName, IfNameError, MacAddr, MacAddrError};
 pub use plan::Plan;
 pub use render::DRAWING_WIDTH;

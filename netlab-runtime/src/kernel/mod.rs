@@ -1,1 +1,35 @@
-//! STUB
+//! The kernel layer: carries out the steps of a plan, and reads back what there is.
+//!
+//! ```text
+//! &[Step] --apply--> messages --Kernel--> Linux (netlink, files under /proc/sys)
+//!                                   \---> the tests' fake, which records and refuses
+//! ```
+//!
+//! Invariant: everything that changes the system goes through the [`apply::Kernel`] trait.
+//! Invariant: no program is executed, nothing sleeps.
+
+mod apply;
+mod error;
+mod hint;
+pub mod inspect;
+mod linux;
+mod nft;
+mod ready;
+mod route;
+mod socket;
+mod sysctl;
+mod watch;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use apply::apply;
+pub use error::BuildError;
+pub(crate) use error::write_lower;
+pub(crate) use linux::{Linux, Space};
+pub(crate) use socket::NetlinkSocket;
+pub(crate) use sysctl::{read as read_sysctl, write as write_sysctl};

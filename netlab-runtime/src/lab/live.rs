@@ -1,45 +1,141 @@
-//! STUB, replaced by the helper of `lab`: only the signatures others build against.
-use std::os::fd::BorrowedFd;
+//! The lab itself.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use netlab_topology::Plan;
+use netlab_topology::plan::Place;
 
-use crate::error::Error;
-use crate::registry::FromLab;
+use super::dump::{self, Dump};
+use super::state::State;
+use super::{LabError, Link, Net, Node, find, hosts};
+use crate::kernel::{self, BuildError, Linux};
 
 /// The live network of one test.
+///
+/// A clone is another handle to the same lab.
+///
+/// # Teardown
+///
+/// The lab ends with its last handle ([`Lab`], [`Node`], [`Net`] and [`Link`] alike): the nodes' threads end, and the
+/// kernel takes every namespace down with all that is in it, since nothing else holds one. What the lab made in the host's
+/// own namespace ends with the sandbox.
 #[derive(Clone, Debug)]
-pub struct Lab;
-/// A namespace with a name.
-#[derive(Clone, Debug)]
-pub struct Node;
-/// A switched segment.
-#[derive(Clone, Debug)]
-pub struct Net;
-/// A direct wire between two nodes.
-#[derive(Clone, Debug)]
-pub struct Link;
-
-impl Lab {
-    /// Builds the lab. The calling thread is in the host's namespace; so is the whole process.
-    pub fn build(plan: Plan) -> Result<Self, Error> {
-        drop(plan);
-        Ok(Self)
-    }
-
-    /// Descriptors of every network namespace of the lab, the host's included: what the runner retires.
-    pub fn namespaces(&self) -> Vec<BorrowedFd<'_>> {
-        Vec::new()
-    }
-
-    /// The text of `/etc/hosts` for a plan.
-    pub fn hosts_file(plan: &Plan) -> String {
-        drop(plan.nodes());
-        String::new()
-    }
+pub struct Lab {
+    pub(super) state: Arc<State>,
 }
 
-impl FromLab for Lab {
-    fn from_lab(lab: &Lab, _name: &str) -> Result<Self, Error> {
-        Ok(lab.clone())
+impl Lab {
+    /// Builds the lab of a plan around the calling thread's network namespace, which becomes the host, and waits until its
+    /// wires are up.
+    ///
+    /// By hand: the lines of [`Plan::steps`], one after the other.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel refused first. Nothing of the lab is left then.
+    ///
+    /// # Privileges
+    ///
+    /// `CAP_SYS_ADMIN` and `CAP_NET_ADMIN` in the user namespace that owns the network namespace, as every sandbox has them;
+    /// Linux 5.4 or newer.
+    pub fn build(plan: Plan) -> Result<Self, BuildError> {
+        Self::build_named("lab", plan)
+    }
+
+    /// As [`build`](Self::build), with the name that messages call the lab by: the test's.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_named(name: impl Into<String>, plan: Plan) -> Result<Self, BuildError> {
+        let name = name.into();
+        let spaces = kernel::apply(&mut Linux, &name, plan.places(), plan.steps())?;
+        Ok(Self { state: Arc::new(State::new(name, plan, spaces)) })
+    }
+
+    /// What messages call the lab by.
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// What the lab was built from.
+    pub fn plan(&self) -> &Plan {
+        &self.state.plan
+    }
+
+    /// The node that the test body runs in.
+    pub fn host(&self) -> Node {
+        Node::new(&self.state, 0)
+    }
+
+    /// The node of this name.
+    ///
+    /// # Errors
+    ///
+    /// There is none; says which there are.
+    pub fn node(&self, name: &str) -> Result<Node, LabError> {
+        find::node(self, name)
+    }
+
+    /// All nodes in the order of the topology, the host first.
+    pub fn nodes(&self) -> Vec<Node> {
+        (0..self.plan().nodes().len()).map(|node| Node::new(&self.state, node)).collect()
+    }
+
+    /// The net of this name.
+    ///
+    /// # Errors
+    ///
+    /// There is none; says which there are.
+    pub fn net(&self, name: &str) -> Result<Net, LabError> {
+        find::net(self, name)
+    }
+
+    /// All nets in the order of the topology.
+    pub fn nets(&self) -> Vec<Net> {
+        (0..self.plan().nets().len()).map(|net| Net::new(&self.state, net)).collect()
+    }
+
+    /// The link of this name: the names of its nodes joined by `-`, as in `left-right`.
+    ///
+    /// # Errors
+    ///
+    /// There is none; says which there are.
+    pub fn link(&self, name: &str) -> Result<Link, LabError> {
+        find::link(self, name)
+    }
+
+    /// All links in the order of the topology.
+    pub fn links(&self) -> Vec<Link> {
+        (0..self.plan().links().len()).map(|link| Link::new(&self.state, link)).collect()
+    }
+
+    /// Everything the kernel has of the lab: links, addresses, routes, neighbours, forwarding tables and firewall rules of
+    /// every namespace. Its `Display` is text for a person.
+    ///
+    /// By hand: `ip addr; ip route; ip -6 route; ip neigh; bridge fdb; nft list ruleset` in each namespace.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused a question, or a table changed each time it was read.
+    pub fn dump(&self) -> Result<Dump, LabError> {
+        dump::dump(&self.state)
+    }
+
+    /// Descriptors of every network namespace of the lab, the host's first. While a duplicate of one is held anywhere, that
+    /// namespace lives on.
+    pub fn namespaces(&self) -> Vec<BorrowedFd<'_>> {
+        self.state.namespaces().map(AsFd::as_fd).collect()
+    }
+
+    /// The text of `/etc/hosts` by which the names of a plan's nodes resolve in every one of them.
+    pub fn hosts_file(plan: &Plan) -> String {
+        hosts::file(plan)
+    }
+
+    /// The place of a name of [`Plan::places`], for what concerns namespaces that are no nodes.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        (0..self.plan().places().len()).map(Place)
     }
 }

@@ -1,5 +1,32 @@
 //! The live network of one test, and the handles to it.
+//!
+//! A handle is a cheap clone of a reference to the lab. What it tells of the lab's shape (names, addresses) is the
+//! plan's; what it tells of its state (interfaces, routes, tables) is read from the kernel when asked.
+//!
+//! Invariant: no thread of a shared pool ever changes namespace. Sockets are made, closures run and programs started by
+//! threads made for it; futures run on the node's own thread.
 
+mod command;
+mod dump;
+mod endpoint;
+mod error;
+mod find;
+mod hosts;
+mod link;
 mod live;
+mod net;
+mod node;
+mod ping;
+mod socket;
+mod state;
+mod thread;
 
-pub use live::{Lab, Link, Net, Node};
+pub use command::Command;
+pub use dump::{Dump, NodeDump};
+pub use endpoint::{Destination, Endpoint, ToDestination, ToEndpoint};
+pub use error::LabError;
+pub use link::Link;
+pub use live::Lab;
+pub use net::Net;
+pub use node::Node;
+pub use ping::{Ping, PingError, Reply};

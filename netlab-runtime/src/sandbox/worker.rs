@@ -150,7 +150,7 @@ fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
             crate::error::Error::from(error)
         ))
     })?;
-    let lab = Lab::build(plan).map_err(|error| Report::Build(format!("{error:#}")))?;
+    let lab = Lab::build_named(def.function(), plan).map_err(|error| Report::Build(format!("{error:#}")))?;
     // The runner lets them go when it suits. Without that they go with this process, which is only slower.
     if let Err(error) = reporter.send_namespaces(&lab.namespaces()) {
         eprintln!("netlab: the lab's namespaces could not be handed to the runner: {error}");

@@ -57,6 +57,7 @@ fn rights(header: &libc::msghdr) -> Vec<OwnedFd> {
             let data = unsafe { libc::CMSG_DATA(next) }.cast::<RawFd>();
             // SAFETY: no more than arithmetic.
             let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            #[allow(clippy::unnecessary_cast, reason = "musl has another type there")]
             let count = (control.cmsg_len as usize).saturating_sub(empty) / size_of::<RawFd>();
             for index in 0..count {
                 // SAFETY: within what the header says it holds.
@@ -89,6 +90,7 @@ mod tests {
         let mut buffer = [0; 16];
         let (length, descriptors) = receive(theirs.as_fd(), &mut buffer).unwrap();
         assert_eq!((length, descriptors.len()), (1, MAX));
+        drop(descriptors);
         let (length, descriptors) = receive(theirs.as_fd(), &mut buffer).unwrap();
         assert_eq!((&buffer[..length], descriptors.len()), (&b"none"[..], 0));
         assert_eq!(receive(theirs.as_fd(), &mut buffer).unwrap_err(), Errno::EAGAIN);

@@ -142,6 +142,7 @@ fn place_descriptors(descriptors: &[RawFd; 7]) -> Result<(), Errno> {
 
 fn prepare(setup: &Setup) -> Result<(RawFd, libc::pid_t), (Stage, Errno)> {
     if let Some([uid_map, gid_map]) = &setup.id_maps {
+        make_dumpable();
         // Without this, an unprivileged process may not write its gid_map (user_namespaces(7)).
         write_file(c"/proc/self/setgroups", b"deny").map_err(|errno| (Stage::SetGroups, errno))?;
         write_file(c"/proc/self/uid_map", uid_map).map_err(|errno| (Stage::UidMap, errno))?;
@@ -235,6 +236,13 @@ fn make_mounts_private() -> Result<(), Errno> {
 fn name_process(name: &CStr) {
     // SAFETY: the name ends with a NUL and is shorter than 16 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// Files in `/proc/self` belong to root while a process is not dumpable: after a change of user, or when its
+/// binary may be executed but not read.
+fn make_dumpable() {
+    // SAFETY: no memory is involved. If it fails, so does the writing of the id maps, which is noticed.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
 }
 
 fn signalfd_of_children() -> Result<RawFd, Errno> {

@@ -1,9 +1,11 @@
-//! What needs `unsafe`, and nothing else: processes, signals, descriptors, namespaces.
+//! What needs `unsafe`, and what changes namespaces: processes, signals, descriptors, namespaces, device requests.
 //!
 //! Invariant: `unsafe` appears in no other module of this workspace.
 
 pub mod environment;
 pub mod fdpass;
 mod init;
+pub mod ioctl;
+pub mod namespace;
 pub mod process;
 pub mod signal;

@@ -144,13 +144,13 @@ fn chain(handler: &Handler, signal: c_int, info: *mut libc::siginfo_t, context: 
 
 fn address_of(signal: c_int, info: *mut libc::siginfo_t) -> Option<usize> {
     // SAFETY: the kernel gives a handler with SA_SIGINFO a valid pointer.
-    let code = unsafe { (*info).si_code };
+    let info = unsafe { info.as_ref() }?;
     // Only a fault of the hardware has an address.
-    if code <= 0 || signal == libc::SIGABRT {
+    if info.si_code <= 0 || signal == libc::SIGABRT {
         return None;
     }
     // SAFETY: such a signal carries an address.
-    Some(unsafe { (*info).si_addr() } as usize)
+    Some(unsafe { info.si_addr() } as usize)
 }
 
 fn report(handler: &Handler, signal: c_int, address: Option<usize>) {

@@ -6,6 +6,7 @@
 mod fixtures;
 mod rows;
 mod subject;
+mod underway;
 
 use std::process::ExitCode;
 
@@ -17,8 +18,7 @@ fn main() -> ExitCode {
     match std::env::var(FIXTURE).as_deref() {
         Ok("plain") => netlab_runtime::runner::main(false),
         Ok("live") => netlab_runtime::runner::main(true),
-        Ok(limit) => subject::without_namespaces(limit),
-        Err(_) => {
+        _ => {
             let arguments = libtest_mimic::Arguments::from_args();
             libtest_mimic::run(&arguments, rows::trials()).exit_code()
         }

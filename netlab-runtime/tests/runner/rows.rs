@@ -3,10 +3,12 @@
 use std::os::unix::process::ExitStatusExt;
 
 use libtest_mimic::Trial;
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::subject::{Ran, Underway, User, fixture, run};
+use crate::subject::{Ran, User, elsewhere, fixture, run, without_namespaces};
+use crate::underway::Underway;
 
 type Row = (&'static str, fn(User));
 
@@ -39,13 +41,16 @@ const ROWS: &[Row] = &[
     ("nothing_survives_the_runners_sigkill", sigkill),
     ("nothing_survives_ctrl_c", interrupt),
     ("serial_groups_run_one_at_a_time", serial),
+    ("a_masked_proc_and_sys_are_done_without", masked),
+    ("missing_and_dangling_files_in_etc_are_no_obstacle", missing_files),
     ("no_user_namespaces_is_ignored_with_the_remedy", no_user_namespaces),
     ("no_network_namespaces_is_ignored_with_the_remedy", no_network_namespaces),
 ];
 
 pub fn trials() -> Vec<Trial> {
     let row = |user: User, (name, row): Row| {
-        Trial::test(format!("{}::{name}", user.name()), move || {
+        let who = if user == User::Oneself && nix::unistd::geteuid().is_root() { "root" } else { "user" };
+        Trial::test(format!("{who}::{name}"), move || {
             row(user);
             Ok(())
         })
@@ -222,7 +227,10 @@ fn list(user: User) {
     let ignored = run(fixture(user, "plain", &["--list", "--format", "terse", "--ignored"]));
     assert_eq!(ignored.out, "fixtures::ignored: test\nfixtures::ignored_with_a_reason: test\n");
     // Where nothing could run, everything can be listed.
-    let denied = run(fixture(user, "max_user_namespaces", &["--list", "--format", "terse"]));
+    let denied = run(without_namespaces(
+        fixture(user, "plain", &["--list", "--format", "terse"]),
+        "max_user_namespaces",
+    ));
     assert_eq!(denied.out, listed.out);
 }
 
@@ -299,7 +307,40 @@ fn serial(user: User) {
             ran.join().unwrap().code(0).says("3 passed");
         }
     });
-    assert!(!std::path::Path::new("/tmp/netlab-serial-netlab%27s%20own%20tests.lock").exists());
+}
+
+/// Containers lay things over parts of `/proc` and `/sys`, and then fresh ones may not be mounted.
+fn masked(user: User) {
+    let mask = || {
+        for path in ["/proc/version", "/sys/kernel/fscaps"] {
+            mount(Some("/dev/null"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        }
+        Ok(())
+    };
+    let arguments = ["fixtures::passes", "--exact", "--show-output"];
+    run(elsewhere(fixture(user, "plain", &arguments), mask))
+        .code(0)
+        .says("netlab: a fresh `/proc` cannot be had in this sandbox (Operation not permitted (os error 1));")
+        .says("netlab: a fresh `/sys` cannot be had")
+        .says("said by `passes`");
+}
+
+fn missing_files(user: User) {
+    let empty = || {
+        mount(Some("test"), "/etc", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+        std::os::unix::fs::symlink("/nowhere/resolv.conf", "/etc/resolv.conf")
+    };
+    run(elsewhere(fixture(user, "plain", &["fixtures::knows_its_hosts", "--exact"]), empty)).code(0);
+    let linked = || {
+        mount(Some("test"), "/etc", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+        std::fs::create_dir("/etc/real")?;
+        for name in ["hosts", "resolv.conf", "nsswitch.conf"] {
+            std::fs::write(format!("/etc/real/{name}"), "nameserver 192.0.2.1\nhosts: dns")?;
+            std::os::unix::fs::symlink(format!("real/{name}"), format!("/etc/{name}"))?;
+        }
+        Ok(())
+    };
+    run(elsewhere(fixture(user, "plain", &["fixtures::knows_its_hosts", "--exact"]), linked)).code(0);
 }
 
 fn no_user_namespaces(user: User) {
@@ -310,14 +351,15 @@ fn no_network_namespaces(user: User) {
     denied(user, "max_net_namespaces");
 }
 
-fn denied(user: User, limit: &str) {
-    run(fixture(user, limit, &["fixtures::passes", "--exact"]))
+fn denied(user: User, limit: &'static str) {
+    let denied = || without_namespaces(fixture(user, "plain", &["fixtures::passes", "--exact"]), limit);
+    run(denied())
         .code(0)
         .says(&format!("ignored (this machine allows no namespaces (`user.{limit}` is 0)"))
         .says(&format!("`sudo sysctl -w user.{limit}=10000`"))
         .says("0 passed; 0 failed; 1 ignored");
     for strict in ["NETLAB_STRICT", "CI"] {
-        let mut command = fixture(user, limit, &["fixtures::passes", "--exact"]);
+        let mut command = denied();
         command.env(strict, "1");
         run(command).code(101).says("cannot run here, and must").says("0 passed; 1 failed");
     }

@@ -6,7 +6,8 @@ mod report;
 mod source;
 
 pub use list::{Diagnostic, Diagnostics};
-pub(crate) use nearest::{enumerate, nearest, suggestion};
+pub use nearest::suggestion;
+pub(crate) use nearest::{enumerate, nearest};
 pub(crate) use report::Report;
 pub(crate) use source::Source;
 pub use source::{Span, Spanned};

@@ -49,8 +49,8 @@ pub(crate) fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
     text
 }
 
-/// `nets here: lan, wan (did you mean `lan`?)`
-pub(crate) fn suggestion<'a>(what: &str, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// What there is, for an error about a name that is not among it: ``nets here: lan, wan (did you mean `lan`?)``.
+pub fn suggestion<'a>(what: &str, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     if known.is_empty() {
         return format!("there are no {what} here");

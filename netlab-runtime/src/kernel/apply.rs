@@ -1,0 +1,247 @@
+//! The executor: steps in their order, through as few system calls as there can be.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use netlab_topology::IfName;
+use netlab_topology::plan::{Dev, Op, Place, Step};
+use netlink_packet_netfilter::NetfilterMessage;
+use netlink_packet_route::RouteNetlinkMessage;
+
+use super::error::BuildError;
+use super::{hint, nft, ready, route};
+
+/// What the executor needs of the kernel: the single funnel of everything that changes the system.
+pub(crate) trait Kernel {
+    /// A network namespace, held open: when this is dropped, so is the namespace.
+    type Space;
+
+    /// The namespace of the calling thread, which is to be the first of `places`.
+    fn host(&mut self, places: usize) -> io::Result<Self::Space>;
+
+    /// Makes namespaces, each with the sysctls that come first in it.
+    fn make(&mut self, orders: &[Order<'_>]) -> Result<Vec<Self::Space>, Failure>;
+
+    /// Sets sysctls in a namespace.
+    fn set_sysctls(&mut self, space: &mut Self::Space, settings: &[Setting<'_>]) -> Result<(), Failure>;
+
+    /// Sends messages of `NETLINK_ROUTE`.
+    fn send_route(
+        &mut self,
+        space: &mut Self::Space,
+        requests: Vec<Request<RouteNetlinkMessage>>,
+    ) -> Result<(), Failure>;
+
+    /// Sends messages of nf_tables, all of them or none being done.
+    fn send_nft(
+        &mut self,
+        space: &mut Self::Space,
+        requests: Vec<Request<NetfilterMessage>>,
+    ) -> Result<(), Failure>;
+
+    /// Turns transmit offloads of a device off.
+    fn disable_offload(&mut self, space: &mut Self::Space, device: &IfName) -> io::Result<()>;
+
+    /// Waits until devices are up in operation; gives the first that did not come up.
+    fn wait_until_up<'a>(
+        &mut self,
+        space: &mut Self::Space,
+        devices: &[&'a Dev],
+    ) -> io::Result<Option<&'a Dev>>;
+
+    /// The descriptor of a namespace, for `IFLA_NET_NS_FD`.
+    fn descriptor(space: &Self::Space) -> RawFd;
+}
+
+/// A namespace to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) step: usize,
+    pub(crate) settings: Vec<Setting<'a>>,
+}
+
+/// A sysctl to be set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    pub(crate) step: usize,
+    pub(crate) key: &'a str,
+    pub(crate) value: &'a str,
+}
+
+/// A message, with the step it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<M> {
+    pub(crate) step: usize,
+    pub(crate) flags: u16,
+    pub(crate) message: M,
+}
+
+/// What the kernel refused.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) step: usize,
+    pub(crate) error: io::Error,
+    pub(crate) detail: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(step: usize, error: io::Error) -> Self {
+        Self { step, error, detail: None }
+    }
+}
+
+/// Carries out `steps`, and waits until what they made is usable. Gives the namespaces, in the order of `places`.
+///
+/// # Errors
+///
+/// The first step that the kernel refused. Every namespace that was made is let go; nothing is tried after it.
+pub(crate) fn apply<K: Kernel>(
+    kernel: &mut K,
+    lab: &str,
+    places: &[String],
+    steps: &[Step],
+) -> Result<Vec<K::Space>, BuildError> {
+    let host =
+        kernel.host(places.len()).map_err(|error| BuildError::host(lab, &places[0], error, places.len()))?;
+    let mut executor = Executor { kernel, steps, spaces: Vec::with_capacity(places.len()) };
+    executor.spaces.push(host);
+    executor.run(places.len()).map_err(|failure| {
+        let step = &steps[failure.step];
+        let hint = hint::of(&step.op, &failure.error, places.len());
+        BuildError::step(lab, &places[step.place.0], step, failure, hint)
+    })?;
+    let spaces = &mut executor.spaces;
+    ready::wait(executor.kernel, steps, spaces)
+        .map_err(|late| BuildError::late(lab, &places[late.place.0], late))?;
+    Ok(executor.spaces)
+}
+
+struct Executor<'a, K: Kernel> {
+    kernel: &'a mut K,
+    steps: &'a [Step],
+    spaces: Vec<K::Space>,
+}
+
+impl<K: Kernel> Executor<'_, K> {
+    fn run(&mut self, places: usize) -> Result<(), Failure> {
+        let mut next = self.make_namespaces()?;
+        assert_eq!(
+            self.spaces.len(),
+            places,
+            "a plan makes the namespace of every place before anything else"
+        );
+        while next < self.steps.len() {
+            let end =
+                next + self.steps[next..].iter().take_while(|step| together(&self.steps[next], step)).count();
+            self.batch(next..end)?;
+            next = end;
+        }
+        Ok(())
+    }
+
+    /// The leading namespaces and sysctls, each namespace with its own: the thread that makes it is in it then.
+    fn make_namespaces(&mut self) -> Result<usize, Failure> {
+        let mut orders = Vec::new();
+        let mut host = Vec::new();
+        let mut count = 0;
+        for (step, Step { place, op }) in self.steps.iter().enumerate() {
+            match op {
+                Op::AddNamespace { .. } => {
+                    orders.push(Order { step, settings: Vec::new() });
+                    assert_eq!(place.0, orders.len(), "a plan makes namespaces in the order of its places");
+                }
+                Op::SetSysctl { key, value } => {
+                    let settings =
+                        if *place == Place::HOST { &mut host } else { &mut orders[place.0 - 1].settings };
+                    settings.push(Setting { step, key, value });
+                }
+                _ => break,
+            }
+            count = step + 1;
+        }
+        if !host.is_empty() {
+            self.kernel.set_sysctls(&mut self.spaces[0], &host)?;
+        }
+        if !orders.is_empty() {
+            self.spaces.extend(self.kernel.make(&orders)?);
+        }
+        Ok(count)
+    }
+
+    fn batch(&mut self, range: std::ops::Range<usize>) -> Result<(), Failure> {
+        let steps = self.steps;
+        let batch = range.clone().zip(&steps[range.clone()]);
+        let place = steps[range.start].place.0;
+        match &steps[range.start].op {
+            Op::SetSysctl { .. } => {
+                let settings: Vec<_> = batch
+                    .filter_map(|(step, Step { op, .. })| match op {
+                        Op::SetSysctl { key, value } => Some(Setting { step, key, value }),
+                        _ => None,
+                    })
+                    .collect();
+                self.kernel.set_sysctls(&mut self.spaces[place], &settings)
+            }
+            Op::Nft(_) => {
+                let requests = batch
+                    .filter_map(|(step, Step { op, .. })| match op {
+                        Op::Nft(change) => {
+                            let (flags, message) = nft::message(change);
+                            Some(Request { step, flags, message })
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                self.kernel.send_nft(&mut self.spaces[place], requests)
+            }
+            Op::DisableOffload { dev } => self
+                .kernel
+                .disable_offload(&mut self.spaces[place], &dev.name)
+                .map_err(|error| Failure::new(range.start, error)),
+            Op::AddNamespace { name } => {
+                panic!("a plan makes every namespace first, but `{name}` comes later")
+            }
+            Op::AddBridge { .. }
+            | Op::AddVeth { .. }
+            | Op::SetUp { .. }
+            | Op::AddAddress { .. }
+            | Op::AddRoute { .. } => {
+                let spaces = &self.spaces;
+                let descriptor = |place: Place| K::descriptor(&spaces[place.0]);
+                let mut requests = Vec::with_capacity(range.len());
+                for (step, op) in batch {
+                    route::messages(op, descriptor, &mut |flags, message| {
+                        requests.push(Request { step, flags, message });
+                    });
+                }
+                self.kernel.send_route(&mut self.spaces[place], requests)
+            }
+        }
+    }
+}
+
+/// Whether two steps go into one system call.
+fn together(first: &Step, other: &Step) -> bool {
+    #[derive(PartialEq)]
+    enum Kind {
+        Sysctl,
+        Route,
+        Nft,
+        /// One system call each.
+        Single,
+    }
+    let kind = |op: &Op| match op {
+        Op::SetSysctl { .. } => Kind::Sysctl,
+        Op::Nft(_) => Kind::Nft,
+        Op::AddNamespace { .. } | Op::DisableOffload { .. } => Kind::Single,
+        Op::AddBridge { .. }
+        | Op::AddVeth { .. }
+        | Op::SetUp { .. }
+        | Op::AddAddress { .. }
+        | Op::AddRoute { .. } => Kind::Route,
+    };
+    std::ptr::eq(first, other)
+        || (first.place == other.place
+            && kind(&first.op) == kind(&other.op)
+            && kind(&first.op) != Kind::Single)
+}

@@ -1,0 +1,121 @@
+//! Steps as messages of `NETLINK_ROUTE`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::RawFd;
+
+use ipnet::IpNet;
+use netlab_topology::plan::{Dev, Op, Place, Step, VethEnd};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkMessage,
+};
+use netlink_packet_route::route::RouteScope;
+use rtnetlink::{
+    AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+};
+
+/// The messages of a step, each with its flags, or nothing if the step is none of netlink's.
+///
+/// `descriptor` gives the namespace of a place for `IFLA_NET_NS_FD`.
+pub(crate) fn messages(
+    step: &Step,
+    descriptor: impl Fn(Place) -> RawFd,
+    out: &mut impl FnMut(u16, RouteNetlinkMessage),
+) -> bool {
+    const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+    match &step.op {
+        Op::AddBridge { dev, mac, mtu } => {
+            let bridge = LinkBridge::new(dev.name.as_str())
+                .index(dev.index)
+                .address(mac.0.to_vec())
+                .mtu(*mtu)
+                .stp_state(BridgeStpState::Disabled)
+                .forward_delay(0)
+                .mcast_snooping(false);
+            out(NEW, RouteNetlinkMessage::NewLink(bridge.build()));
+        }
+        Op::AddVeth { end, master, peer_place, peer, .. } => {
+            let veth = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(
+                netlink_packet_route::link::InfoKind::Veth,
+            )
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(
+                veth_end(LinkMessageBuilder::<LinkUnspec>::new(), peer)
+                    .setns_by_fd(descriptor(*peer_place))
+                    .build(),
+            )));
+            let mut veth = veth_end(veth, end);
+            if let Some(master) = master {
+                // Up here, never in the peer's part: a veth refuses to come up before it has its peer (`veth_open`).
+                veth = veth.controller(master.index).up();
+            }
+            out(NEW, RouteNetlinkMessage::NewLink(veth.build()));
+            if master.is_some() && step.place == Place::HOST {
+                // The switch namespace has IPv6 off; in the host only the bridges shall have addresses, not their
+                // ports. `rtnl_newlink` passes IFLA_AF_SPEC over, hence a message of its own.
+                out(0, RouteNetlinkMessage::SetLink(without_link_local(&end.dev)));
+            }
+        }
+        Op::SetUp { dev } => {
+            out(0, RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(dev.index).up().build()));
+        }
+        Op::AddAddress { dev, addr } => {
+            let message = match addr {
+                IpNet::V4(net) => AddressMessageBuilder::<Ipv4Addr>::new()
+                    .index(dev.index)
+                    .address(net.addr(), net.prefix_len())
+                    .build(),
+                IpNet::V6(net) => {
+                    let mut message = AddressMessageBuilder::<Ipv6Addr>::new()
+                        .index(dev.index)
+                        .address(net.addr(), net.prefix_len())
+                        .build();
+                    message.header.flags = AddressHeaderFlags::Nodad;
+                    message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+                    message
+                }
+            };
+            out(NEW, RouteNetlinkMessage::NewAddress(message));
+        }
+        Op::AddRoute { destination, via, dev } => {
+            out(NEW, RouteNetlinkMessage::NewRoute(route(*destination, *via, dev)));
+        }
+        Op::AddNamespace { .. } | Op::SetSysctl { .. } | Op::DisableOffload { .. } | Op::Nft(_) => {
+            return false;
+        }
+    }
+    true
+}
+
+fn veth_end<T>(builder: LinkMessageBuilder<T>, end: &VethEnd) -> LinkMessageBuilder<T> {
+    builder
+        .name(end.dev.name.as_str())
+        .index(end.dev.index)
+        .address(end.mac.0.to_vec())
+        .mtu(end.mtu)
+        .append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+}
+
+fn without_link_local(dev: &Dev) -> LinkMessage {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    LinkUnspec::new_with_index(dev.index)
+        .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]))
+        .build()
+}
+
+fn route(destination: IpNet, via: Option<IpAddr>, dev: &Dev) -> netlink_packet_route::route::RouteMessage {
+    let builder = RouteMessageBuilder::<IpAddr>::new().output_interface(dev.index);
+    // What has no next hop is on the wire itself (`fib_check_nh` wants that scope for IPv4).
+    let scope = if via.is_none() { RouteScope::Link } else { RouteScope::Universe };
+    let builder = builder.scope(scope);
+    let network = destination.trunc();
+    let builder = builder
+        .destination_prefix(network.addr(), network.prefix_len())
+        .expect("an `IpNet` has a prefix length within its family's");
+    match via {
+        None => builder.build(),
+        Some(via) => builder.gateway(via).expect("a plan's next hops are of their routes' family").build(),
+    }
+}

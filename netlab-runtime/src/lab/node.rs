@@ -1,0 +1,344 @@
+//! Nodes.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use netlab_topology::plan::{PlannedNode, Wire};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinHandle;
+
+use super::endpoint::{ToDestination, ToEndpoint};
+use super::state::State;
+use super::{Command, LabError, Net, Ping, socket};
+use crate::kernel::inspect::{self, Interface, Neighbour, Route};
+use crate::kernel::{read_sysctl, write_sysctl};
+use crate::sys::namespace;
+
+/// A node of a lab: a network namespace with a name.
+///
+/// A clone is another handle to the same node.
+#[derive(Clone)]
+pub struct Node {
+    state: Arc<State>,
+    index: usize,
+}
+
+impl Node {
+    pub(super) fn new(state: &Arc<State>, index: usize) -> Self {
+        Self { state: Arc::clone(state), index }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    fn plan(&self) -> &PlannedNode {
+        self.state.node(self.index)
+    }
+
+    fn error(&self, what: impl fmt::Display, error: io::Error) -> LabError {
+        LabError::io(format!("node `{}`: {what}", self.name()), error)
+    }
+
+    /// Its name in the topology; a member of an array has its number behind, from 1.
+    pub fn name(&self) -> &str {
+        &self.plan().name
+    }
+
+    /// Its first address: that of its first interface, IPv4 if it has one there.
+    ///
+    /// # Panics
+    ///
+    /// The node has no address: it is on no net and no link. See [`addrs`](Self::addrs).
+    #[track_caller]
+    pub fn addr(&self) -> IpAddr {
+        let mut addrs = self.addrs();
+        addrs.sort_by_key(IpAddr::is_ipv6);
+        self.first(addrs, "address")
+    }
+
+    /// Its first IPv4 address.
+    ///
+    /// # Panics
+    ///
+    /// The node has no IPv4 address.
+    #[track_caller]
+    pub fn addr4(&self) -> Ipv4Addr {
+        let addrs = self.addrs().into_iter().filter_map(|addr| match addr {
+            IpAddr::V4(addr) => Some(addr),
+            IpAddr::V6(_) => None,
+        });
+        self.first(addrs, "IPv4 address")
+    }
+
+    /// Its first IPv6 address.
+    ///
+    /// # Panics
+    ///
+    /// The node has no IPv6 address.
+    #[track_caller]
+    pub fn addr6(&self) -> Ipv6Addr {
+        let addrs = self.addrs().into_iter().filter_map(|addr| match addr {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(addr) => Some(addr),
+        });
+        self.first(addrs, "IPv6 address")
+    }
+
+    #[track_caller]
+    fn first<T>(&self, addrs: impl IntoIterator<Item = T>, what: &str) -> T {
+        match addrs.into_iter().next() {
+            Some(addr) => addr,
+            None => panic!("node `{}` has no {what}: the topology gives it none", self.name()),
+        }
+    }
+
+    /// Its addresses in the order of the topology: those of its interfaces, then the extra ones on `lo`.
+    pub fn addrs(&self) -> Vec<IpAddr> {
+        let wired = self.plan().interfaces.iter().flat_map(|interface| &interface.addrs);
+        wired.chain(&self.plan().loopback).map(IpNet::addr).collect()
+    }
+
+    /// Its first address on a net, IPv4 if it has one there.
+    ///
+    /// # Errors
+    ///
+    /// The node is not on the net; says which nets it is on.
+    pub fn addr_on(&self, net: &Net) -> Result<IpAddr, LabError> {
+        let interfaces = &self.plan().interfaces;
+        let on_net = interfaces.iter().filter(|interface| interface.wire == Wire::Net(net.index()));
+        let mut addrs: Vec<_> = on_net.flat_map(|interface| &interface.addrs).map(IpNet::addr).collect();
+        addrs.sort_by_key(IpAddr::is_ipv6);
+        addrs.first().copied().ok_or_else(|| {
+            let nets = interfaces.iter().filter_map(|interface| match interface.wire {
+                Wire::Net(net) => Some(self.state.plan.nets()[net].name.as_str()),
+                Wire::Link(_) => None,
+            });
+            let nets: Vec<_> = nets.collect();
+            let nets = if nets.is_empty() {
+                "it is on none".to_owned()
+            } else {
+                format!("its nets: {}", nets.join(", "))
+            };
+            LabError::msg(format!("node `{}` has no address on net `{}`; {nets}", self.name(), net.name()))
+        })
+    }
+
+    /// Its interfaces as the kernel has them, `lo` included, by index.
+    ///
+    /// By hand: `ip addr`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the question.
+    pub fn ifaces(&self) -> Result<Vec<Interface>, LabError> {
+        self.state.interfaces(self.plan().place)
+    }
+
+    /// The interface of this name as the kernel has it.
+    ///
+    /// By hand: `ip addr show dev NAME`.
+    ///
+    /// # Errors
+    ///
+    /// The node has no such interface; says which it has.
+    pub fn iface(&self, name: &str) -> Result<Interface, LabError> {
+        let interfaces = self.ifaces()?;
+        let names: Vec<_> = interfaces.iter().map(|interface| interface.name.clone()).collect();
+        interfaces.into_iter().find(|interface| interface.name == name).ok_or_else(|| {
+            let names = names.join(", ");
+            LabError::msg(format!(
+                "node `{}` has no interface `{name}`; interfaces there: {names}",
+                self.name()
+            ))
+        })
+    }
+
+    /// Its main routing tables as the kernel has them, IPv4 first.
+    ///
+    /// By hand: `ip route; ip -6 route`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the question.
+    pub fn routes(&self) -> Result<Vec<Route>, LabError> {
+        let place = self.plan().place;
+        let names = self.state.interface_names(place)?;
+        self.state.ask(place, "its routes cannot be read", |socket| inspect::routes(socket, &names))
+    }
+
+    /// Its neighbour tables as the kernel has them.
+    ///
+    /// By hand: `ip neigh`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the question.
+    pub fn neighbours(&self) -> Result<Vec<Neighbour>, LabError> {
+        let place = self.plan().place;
+        let names = self.state.interface_names(place)?;
+        self.state.ask(place, "its neighbours cannot be read", |socket| inspect::neighbours(socket, &names))
+    }
+
+    /// Its firewall as the kernel has it, as lines.
+    ///
+    /// By hand: `nft list ruleset`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the question.
+    pub fn rules(&self) -> Result<Vec<String>, LabError> {
+        self.state.rules(self.plan().place)
+    }
+
+    /// The value of a sysctl in the node.
+    ///
+    /// By hand: `sysctl -n KEY`. A `/` in the key stands for a dot within a name, as there.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no such key.
+    pub fn sysctl(&self, key: &str) -> Result<String, LabError> {
+        let value = self.state.in_place(self.plan().place, || read_sysctl(key));
+        value.map_err(|error| self.error(format_args!("`sysctl -n {key}`"), error))
+    }
+
+    /// Sets a sysctl in the node.
+    ///
+    /// By hand: `sysctl -w KEY=VALUE`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no such key, or does not take the value.
+    pub fn set_sysctl(&self, key: &str, value: impl fmt::Display) -> Result<(), LabError> {
+        let value = value.to_string();
+        let done = self.state.in_place(self.plan().place, || write_sysctl(key, &value));
+        done.map_err(|error| self.error(format_args!("`sysctl -w {key}={value}`"), error))
+    }
+
+    /// Sends an ICMP echo request: `node.ping(&other).await?`, or `node.ping("8.8.8.8").blocking()?`.
+    ///
+    /// By hand: `ping -c 1 TO`.
+    ///
+    /// # Errors
+    ///
+    /// When awaited: no reply came; [`PingError::kind`](super::PingError::kind) says why.
+    pub fn ping(&self, to: impl ToDestination) -> Ping {
+        Ping::new(self.clone(), to.to_destination())
+    }
+
+    /// Listens for TCP connections in the node, once this returns. The listener may be used from any runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpListener::bind`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn tcp_listener(&self, on: impl ToEndpoint) -> io::Result<TcpListener> {
+        socket::tcp_listener(self, on).await
+    }
+
+    /// Opens a TCP connection from the node. The stream may be used from any runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::connect`]; of a name with several addresses the error of the last.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn tcp_connect(&self, to: impl ToEndpoint) -> io::Result<TcpStream> {
+        socket::tcp_connect(self, to).await
+    }
+
+    /// Opens a UDP socket in the node. It may be used from any runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`UdpSocket::bind`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn udp_socket(&self, on: impl ToEndpoint) -> io::Result<UdpSocket> {
+        socket::udp_socket(self, on).await
+    }
+
+    /// Runs a future in the node, on its own thread with its own runtime. All sockets it makes are the node's.
+    ///
+    /// What it panics with is given by the handle, as with [`tokio::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// The node's thread, which is started when it is first wanted, could not be.
+    ///
+    /// # Teardown
+    ///
+    /// The task is dropped with the lab.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self.state.thread(self.index) {
+            Ok(thread) => thread.spawn(future),
+            Err(error) => panic!("the thread of node `{}` could not be started: {error}", self.name()),
+        }
+    }
+
+    /// Runs a closure in the node, on a fresh thread, and waits for it. It may borrow; all sockets it makes are the node's.
+    ///
+    /// It blocks the calling thread: in an async test, use [`spawn`](Self::spawn) for what takes long.
+    ///
+    /// By hand: `ip netns exec NODE ...`.
+    ///
+    /// # Panics
+    ///
+    /// The closure panicked: the panic goes on. The thread could not be made.
+    #[track_caller]
+    pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        let outcome = self.state.entry(self.index).and_then(|entry| {
+            namespace::on_thread(self.name(), || {
+                entry.enter()?;
+                Ok(work())
+            })
+            .flatten()
+        });
+        match outcome {
+            Ok(result) => result,
+            Err(error) => panic!("node `{}` could not be entered: {error}", self.name()),
+        }
+    }
+
+    /// A program to be started in the node: `node.command("nginx").arg("-v").output().await?`.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        Command::new(self.clone(), program.as_ref())
+    }
+}
+
+/// Whether they are the same node of the same lab.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state) && self.index == other.index
+    }
+}
+
+impl Eq for Node {}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.name())
+    }
+}

@@ -1,0 +1,61 @@
+//! Device requests that have no netlink form, or a dearer one.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use netlab_topology::IfName;
+
+/// `SIOCGSKNS`, `include/uapi/linux/sockios.h`.
+const SIOCGSKNS: libc::Ioctl = 0x894C;
+/// `SIOCETHTOOL`, `include/uapi/linux/sockios.h`.
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+
+/// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO`, `ETHTOOL_SGSO`, `include/uapi/linux/ethtool.h`.
+const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
+
+/// `struct ethtool_value`, `include/uapi/linux/ethtool.h`.
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
+}
+
+/// The network namespace of a socket.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_NET_ADMIN` over the namespace.
+pub fn socket_namespace(socket: impl AsFd) -> io::Result<OwnedFd> {
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed for the call; SIOCGSKNS takes no argument.
+    let namespace = unsafe { libc::ioctl(socket, SIOCGSKNS) };
+    if namespace < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nothing else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(namespace) })
+}
+
+/// Turns transmit checksum and segmentation offload of a device off, in the namespace of `socket`
+/// (`ethtool -K DEVICE tx off tso off gso off`).
+///
+/// # Errors
+///
+/// `ENODEV` without such a device; `EPERM` without `CAP_NET_ADMIN` over the namespace.
+pub fn disable_offload(socket: impl AsFd, device: &IfName) -> io::Result<()> {
+    for command in OFFLOADS {
+        let mut value = EthtoolValue { command, data: 0 };
+        // SAFETY: `ifreq` is a plain C structure of integers, arrays and pointers, for which zero is valid.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(device.as_str().bytes()) {
+            *to = libc::c_char::from_ne_bytes([from]);
+        }
+        request.ifr_ifru.ifru_data = (&raw mut value).cast();
+        // SAFETY: `request` and the `value` it points to outlive the call, and are what SIOCETHTOOL expects
+        // for these commands; an interface name leaves at least one NUL of the 16 bytes.
+        if unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), SIOCETHTOOL, &raw mut request) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}

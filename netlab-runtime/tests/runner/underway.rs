@@ -1,0 +1,69 @@
+//! A run of the fixture that is to be ended from outside.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// A run under way, with everything that belongs to it.
+pub struct Underway {
+    pub child: Child,
+    mark: String,
+}
+
+const MARK: &str = "NETLAB_TESTS_MARK";
+
+impl Underway {
+    /// Starts a fixture in a process group of its own, and returns when it has written a line with `word`.
+    pub fn start(mut command: Command, word: &str) -> Self {
+        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mark = format!("{}-{count}", std::process::id());
+        let mut child = command
+            .env(MARK, &mark)
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains(word)), "it ended before it said `{word}`");
+        Self { child, mark }
+    }
+
+    /// Descriptors of all processes that come of it, wherever they went.
+    pub fn processes(&self) -> Vec<(i32, OwnedFd)> {
+        let wanted = format!("{MARK}={}", self.mark);
+        let marked = |pid: i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+        };
+        fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_string_lossy().parse().ok())
+            .filter(|&pid| marked(pid))
+            .map(|pid| (pid, pidfd(pid)))
+            .collect()
+    }
+
+    /// Waits until all of these are dead.
+    #[track_caller]
+    pub fn all_end(processes: &[(i32, OwnedFd)]) {
+        for (pid, pidfd) in processes {
+            let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            let ended = poll(&mut fds, PollTimeout::from(10_000_u16)).unwrap();
+            assert_eq!(ended, 1, "process {pid} of the run is still there");
+        }
+    }
+}
+
+fn pidfd(pid: i32) -> OwnedFd {
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    assert!(fd >= 0, "pidfd_open: {}", std::io::Error::last_os_error());
+    // SAFETY: the call has just made this descriptor, for us.
+    unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) }
+}

@@ -1,0 +1,6 @@
+//! The attribute under netlab's own runner.
+
+#[path = "attribute/forms.rs"]
+mod forms;
+
+netlab::main!();

@@ -1,0 +1,4 @@
+#[netlab::test(crate = "netlab")]
+fn text() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[netlab::test(timeout = "10 parsecs")]
+fn in_parsecs() {}
+
+fn main() {}

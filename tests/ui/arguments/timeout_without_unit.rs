@@ -1,0 +1,4 @@
+#[netlab::test(timeout = "10")]
+fn without_unit() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[netlab::test]
+fn conditional(#[cfg(unix)] host: netlab::Node) {
+    let _ = host;
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[netlab::test]
+const fn constant() {}
+
+fn main() {}

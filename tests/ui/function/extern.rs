@@ -1,0 +1,4 @@
+#[netlab::test]
+extern "C" fn of_c() {}
+
+fn main() {}

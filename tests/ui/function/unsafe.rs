@@ -1,0 +1,4 @@
+#[netlab::test]
+unsafe fn not_safe() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[netlab::test]
+fn any_number(_: ...) {}
+
+fn main() {}

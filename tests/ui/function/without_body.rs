@@ -1,0 +1,6 @@
+trait Tests {
+    #[netlab::test]
+    fn without_body();
+}
+
+fn main() {}

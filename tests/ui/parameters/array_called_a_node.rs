@@ -1,0 +1,12 @@
+use netlab::prelude::*;
+
+#[netlab::test(topology = "
+    net  lan
+    net  up-link
+    node client  lan up-link
+    node web[2]  lan
+    link client web1
+")]
+fn test(_web: Node) {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[netlab::test(topology = "/etc/edge.topo")]
+fn absolute() {}
+
+fn main() {}

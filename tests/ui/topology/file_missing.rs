@@ -1,0 +1,4 @@
+#[netlab::test(topology = "tests/labs/nowhere.topo")]
+fn nowhere() {}
+
+fn main() {}

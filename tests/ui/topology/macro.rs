@@ -1,0 +1,4 @@
+#[netlab::test(topology = include_str!("lab.topo"))]
+fn included() {}
+
+fn main() {}

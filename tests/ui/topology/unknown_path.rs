@@ -1,0 +1,4 @@
+#[netlab::test(topology = nobody_wrote_it)]
+fn nobody() {}
+
+fn main() {}

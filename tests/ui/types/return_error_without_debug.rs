@@ -1,0 +1,8 @@
+struct Mystery;
+
+#[netlab::test]
+fn mysterious() -> Result<(), Mystery> {
+    Err(Mystery)
+}
+
+fn main() {}
