@@ -56,7 +56,8 @@ start_waiting() {
     local line
     while read -r -t 20 line <&3; do
         if [[ $line == *waiting* ]]; then
-            if ! machine | grep -q 'sleep 600'; then
+            machine >"$scratch/during"
+            if ! grep -q 'sleep 600' "$scratch/during"; then
                 echo "FAILED: the check does not see the daemon of a running test"
                 exit 1
             fi
