@@ -9,13 +9,16 @@ use crate::sandbox::{Failure, Harness, Launch, Outcome, Output, Run, launch};
 
 /// Runs a test in its sandbox, alone in its group if it has one.
 pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settings) -> Run {
-    let waiting = |group: &str| {
-        let line =
-            format!("netlab: `{}` waits for another test of `serial = \"{group}\"` to end\n", def.name());
-        // Not `eprint!`, which the standard harness would keep to itself.
+    let waiting = |group: &str, pid: i32| {
+        let line = format!(
+            "netlab: `{}` waits for a test of `serial = \"{group}\"` in process {pid} to end\n",
+            def.name()
+        );
+        // Not `eprint!`, which the standard harness would keep to itself. Where standard error is closed, nobody
+        // is waiting to be told.
         drop(io::stderr().write_all(line.as_bytes()));
     };
-    let turn = def.serial.map(|group| serial::lock(group, live, |_| waiting(group))).transpose();
+    let turn = def.serial.map(|group| serial::lock(group, live, |pid| waiting(group, pid))).transpose();
     let turn = match turn {
         Ok(turn) => turn,
         Err(error) => {

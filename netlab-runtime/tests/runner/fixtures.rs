@@ -178,6 +178,16 @@ fixtures! {
         assert!(std::net::ToSocketAddrs::to_socket_addrs("nobody.example:80").is_err());
     }
 
+    fn knows_its_hosts() {
+        let hosts = std::fs::read_to_string("/etc/hosts").unwrap();
+        assert!(hosts.contains("localhost"), "{hosts}");
+        let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        assert!(!servers.contains("nameserver"), "{servers}");
+        let switch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+        assert!(switch.is_empty() || switch.contains("hosts: files dns"), "{switch}");
+        assert!(std::net::ToSocketAddrs::to_socket_addrs("localhost:80").is_ok());
+    }
+
     fn forks_a_copy_of_itself() {
         // SAFETY: the child returns from the body like the parent, which is the mistake under test.
         let child = unsafe { libc::fork() };

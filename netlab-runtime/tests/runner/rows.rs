@@ -3,10 +3,11 @@
 use std::os::unix::process::ExitStatusExt;
 
 use libtest_mimic::Trial;
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::subject::{Ran, User, fixture, run, without_namespaces};
+use crate::subject::{Ran, User, elsewhere, fixture, run, without_namespaces};
 use crate::underway::Underway;
 
 type Row = (&'static str, fn(User));
@@ -40,6 +41,8 @@ const ROWS: &[Row] = &[
     ("nothing_survives_the_runners_sigkill", sigkill),
     ("nothing_survives_ctrl_c", interrupt),
     ("serial_groups_run_one_at_a_time", serial),
+    ("a_masked_proc_and_sys_are_done_without", masked),
+    ("missing_and_dangling_files_in_etc_are_no_obstacle", missing_files),
     ("no_user_namespaces_is_ignored_with_the_remedy", no_user_namespaces),
     ("no_network_namespaces_is_ignored_with_the_remedy", no_network_namespaces),
 ];
@@ -304,7 +307,40 @@ fn serial(user: User) {
             ran.join().unwrap().code(0).says("3 passed");
         }
     });
-    assert!(!std::path::Path::new("/tmp/netlab-serial-netlab%27s%20own%20tests.lock").exists());
+}
+
+/// Containers lay things over parts of `/proc` and `/sys`, and then fresh ones may not be mounted.
+fn masked(user: User) {
+    let mask = || {
+        for path in ["/proc/version", "/sys/kernel/fscaps"] {
+            mount(Some("/dev/null"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        }
+        Ok(())
+    };
+    let arguments = ["fixtures::passes", "--exact", "--show-output"];
+    run(elsewhere(fixture(user, "plain", &arguments), mask))
+        .code(0)
+        .says("netlab: a fresh `/proc` cannot be had in this sandbox (Operation not permitted (os error 1));")
+        .says("netlab: a fresh `/sys` cannot be had")
+        .says("said by `passes`");
+}
+
+fn missing_files(user: User) {
+    let empty = || {
+        mount(Some("test"), "/etc", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+        std::os::unix::fs::symlink("/nowhere/resolv.conf", "/etc/resolv.conf")
+    };
+    run(elsewhere(fixture(user, "plain", &["fixtures::knows_its_hosts", "--exact"]), empty)).code(0);
+    let linked = || {
+        mount(Some("test"), "/etc", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+        std::fs::create_dir("/etc/real")?;
+        for name in ["hosts", "resolv.conf", "nsswitch.conf"] {
+            std::fs::write(format!("/etc/real/{name}"), "nameserver 192.0.2.1\nhosts: dns")?;
+            std::os::unix::fs::symlink(format!("real/{name}"), format!("/etc/{name}"))?;
+        }
+        Ok(())
+    };
+    run(elsewhere(fixture(user, "plain", &["fixtures::knows_its_hosts", "--exact"]), linked)).code(0);
 }
 
 fn no_user_namespaces(user: User) {

@@ -1,8 +1,10 @@
 //! Running this binary as a fixture, and what came of it.
 
-use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
+use std::{fs, io};
+
+use nix::sched::CloneFlags;
 
 use crate::FIXTURE;
 
@@ -79,20 +81,27 @@ pub fn run(mut command: Command) -> Ran {
     }
 }
 
-/// Has the command run on a machine that allows no namespaces of a kind: as an ordinary user in a user namespace
-/// whose own limit is set to 0.
+/// Has the command run on a machine that allows no namespaces of a kind.
+pub fn without_namespaces(command: Command, limit: &'static str) -> Command {
+    elsewhere(command, move || fs::write(format!("/proc/sys/user/{limit}"), "0"))
+}
+
+/// Has the command run as an ordinary user on a machine that `prepare`, as root in namespaces of its own, makes.
 #[expect(clippy::disallowed_methods, reason = "nothing but this makes such a machine")]
-pub fn without_namespaces(mut command: Command, limit: &'static str) -> Command {
-    let prepare = move || -> std::io::Result<()> {
+pub fn elsewhere(
+    mut command: Command,
+    prepare: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> Command {
+    let prepare = move || -> io::Result<()> {
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
         // The change of user has made `/proc/self` root's.
         nix::sys::prctl::set_dumpable(true)?;
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)?;
+        nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
         fs::write("/proc/self/setgroups", "deny")?;
         fs::write("/proc/self/uid_map", format!("1000 {uid} 1"))?;
         fs::write("/proc/self/gid_map", format!("1000 {gid} 1"))?;
         // The exec to come takes the capabilities from a user that is not 0.
-        fs::write(format!("/proc/sys/user/{limit}"), "0")
+        prepare()
     };
     // SAFETY: between `fork` and `exec`, where the C library has made its allocator usable again.
     unsafe { command.pre_exec(prepare) };
