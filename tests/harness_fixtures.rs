@@ -42,6 +42,7 @@ fn a_test_module_inside_a_library_is_listed() {
     let names = String::from_utf8_lossy(&output.stdout);
     let mut names: Vec<_> = names.lines().collect();
     names.sort_unstable();
-    let expected = ["tests::beside_it: test", "tests::fails: test", "tests::greets: test", "tests::ignored: test"];
+    let expected =
+        ["tests::beside_it: test", "tests::fails: test", "tests::greets: test", "tests::ignored: test"];
     assert_eq!(names, expected, "{}", text(&output));
 }
