@@ -68,8 +68,19 @@ mod main_macro;
 pub mod prelude;
 
 pub use netlab_runtime::error::{Error, Result};
+pub use netlab_runtime::kernel::BuildError;
+pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
+pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
+
+/// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
+pub mod inspect {
+    pub use netlab_runtime::kernel::inspect::{
+        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Route,
+    };
+    pub use netlab_runtime::lab::{Dump, NodeDump};
+}
 
 #[doc = include_str!("attribute.md")]
 pub use netlab_macros::test;

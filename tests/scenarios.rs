@@ -88,7 +88,10 @@ async fn a5_without_a_default_route_the_network_is_unreachable(ns1: Node) -> net
     node   ns1  br1=.11
     node   internet  wan=.2  addr=8.8.8.8/32  via=none
 ")]
-async fn a6_without_nat_the_request_leaves_and_no_reply_comes_back(ns1: Node, internet: Node) -> netlab::Result {
+async fn a6_without_nat_the_request_leaves_and_no_reply_comes_back(
+    ns1: Node,
+    internet: Node,
+) -> netlab::Result {
     let server = internet.udp_socket("8.8.8.8:53").await?;
     let client = ns1.udp_socket("0.0.0.0:0").await?;
     client.send_to(b"anyone?", "8.8.8.8:53").await?;
@@ -108,7 +111,11 @@ async fn a7_with_nat_the_world_answers_and_sees_the_host(ns1: Node, internet: No
 }
 
 #[netlab::test(topology = "tests/topologies/two_servers.topo")]
-async fn a8_two_servers_on_the_same_port_answer_for_themselves(ns1: Node, ns2: Node, lab: Lab) -> netlab::Result {
+async fn a8_two_servers_on_the_same_port_answer_for_themselves(
+    ns1: Node,
+    ns2: Node,
+    lab: Lab,
+) -> netlab::Result {
     for server in [&ns1, &ns2] {
         answer_with(server, "0.0.0.0:8000", server.name().to_owned()).await?;
     }
@@ -128,7 +135,11 @@ async fn a8_two_servers_on_the_same_port_answer_for_themselves(ns1: Node, ns2: N
     node   internet  wan=.2
     node   neighbour dmz=.2
 ")]
-async fn a9_masquerade_can_be_limited_to_one_interface(ns1: Node, internet: Node, neighbour: Node) -> netlab::Result {
+async fn a9_masquerade_can_be_limited_to_one_interface(
+    ns1: Node,
+    internet: Node,
+    neighbour: Node,
+) -> netlab::Result {
     assert_eq!(source_seen(&ns1, &internet, "203.0.113.2:53").await?, "203.0.113.1".parse::<IpAddr>()?);
     assert_eq!(source_seen(&ns1, &neighbour, "198.51.100.2:53").await?, "192.168.1.11".parse::<IpAddr>()?);
     Ok(())
@@ -149,7 +160,11 @@ async fn b1_blue_holds_lo_alone_and_reaches_nobody(red: Node, green: Node, blue:
 }
 
 #[netlab::test(topology = "tests/topologies/red_green_blue.topo")]
-async fn b2_the_bridge_learns_each_address_on_its_own_port(lab: Lab, red: Node, green: Node) -> netlab::Result {
+async fn b2_the_bridge_learns_each_address_on_its_own_port(
+    lab: Lab,
+    red: Node,
+    green: Node,
+) -> netlab::Result {
     red.ping(green.addr()).await?;
     let fdb = lab.net("linux-bridge")?.fdb()?;
     let mut ports = Vec::new();
@@ -169,7 +184,8 @@ async fn b3_red_knows_greens_hardware_address_after_reaching_it(red: Node, green
     red.ping(green.addr()).await?;
     let neighbours = red.neighbours()?;
     let green_seen = neighbours.iter().find(|neighbour| neighbour.addr == green.addr());
-    let green_seen = green_seen.ok_or_else(|| netlab::Error::msg(format!("green is not in {neighbours:?}")))?;
+    let green_seen =
+        green_seen.ok_or_else(|| netlab::Error::msg(format!("green is not in {neighbours:?}")))?;
     assert_eq!(green_seen.mac, green.iface("eth0")?.mac);
     Ok(())
 }
@@ -199,13 +215,19 @@ async fn b5_the_port_forward_reaches_red_which_sees_the_client(red: Node, client
 /// Name and up flag of every interface of a namespace that nobody has touched.
 fn interfaces_of_a_fresh_namespace() -> netlab::Result<Vec<(String, bool)>> {
     let look = || -> netlab::Result<Vec<(String, bool)>> {
-        #[expect(clippy::disallowed_methods, reason = "a thread of its own, which ends in the namespace it makes")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of its own, which ends in the namespace it makes"
+        )]
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
         // One entry for each interface (its hardware address), then one for each address: there are none.
         let entries = nix::ifaddrs::getifaddrs()?;
-        Ok(entries.map(|entry| (entry.interface_name, entry.flags.contains(InterfaceFlags::IFF_UP))).collect())
+        Ok(entries
+            .map(|entry| (entry.interface_name, entry.flags.contains(InterfaceFlags::IFF_UP)))
+            .collect())
     };
-    std::thread::scope(|scope| scope.spawn(look).join()).map_err(|_panic| netlab::Error::msg("it panicked"))?
+    std::thread::scope(|scope| scope.spawn(look).join())
+        .map_err(|_panic| netlab::Error::msg("it panicked"))?
 }
 
 /// One line there and back over TCP.

@@ -25,13 +25,14 @@ impl Topology {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with its grammar, and with that also what is wrong with its names.
+    /// Everything that is wrong with its grammar, and with that also what is wrong with its meaning, as far as the
+    /// grammar lets that be known.
     pub fn parse(text: &str, origin: &str) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source { origin: origin.to_owned(), text: text.to_owned() });
         let mut report = Report::new(Arc::clone(&source));
         let parse = syntax::parse(&source.text, &mut report);
         if !report.is_empty() {
-            check::in_spite_of_errors(&parse.statements, parse.complete, &mut report);
+            check::in_spite_of_errors(&parse, &mut report);
         }
         report.stop()?;
         Ok(Self { source, statements: parse.statements })

@@ -1,6 +1,7 @@
 //! The executor: steps in their order, through as few system calls as there can be.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 
 use netlab_topology::IfName;
@@ -48,6 +49,9 @@ pub(crate) trait Kernel {
         space: &mut Self::Space,
         devices: &[&'a Dev],
     ) -> io::Result<Option<&'a Dev>>;
+
+    /// Waits until no IPv6 address is tentative; gives one that stayed so.
+    fn wait_until_settled(&mut self, space: &mut Self::Space) -> io::Result<Option<IpAddr>>;
 
     /// The descriptor of a namespace, for `IFLA_NET_NS_FD`.
     fn descriptor(space: &Self::Space) -> RawFd;

@@ -67,10 +67,8 @@ impl BuildError {
     }
 
     pub(super) fn late(lab: &str, node: &str, late: Late) -> Self {
-        let operation = Operation::Other(match late.dev {
-            Some(dev) => format!("interface `{dev}` did not come up"),
-            None => "its interfaces could not be watched".to_owned(),
-        });
+        let what = late.what.unwrap_or_else(|| "its interfaces could not be watched".to_owned());
+        let operation = Operation::Other(what);
         Self::new(lab, node, operation, Refusal { error: late.error, detail: None, hint: None })
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
@@ -138,6 +139,11 @@ impl Kernel for Fake {
     ) -> io::Result<Option<&'a Dev>> {
         self.call("wait");
         Ok(devices.iter().find(|dev| Some(dev.name.as_str()) == self.late).copied())
+    }
+
+    fn wait_until_settled(&mut self, _space: &mut FakeSpace) -> io::Result<Option<IpAddr>> {
+        self.call("settle");
+        Ok(None)
     }
 
     fn descriptor(space: &FakeSpace) -> RawFd {

@@ -1,6 +1,7 @@
 //! The real kernel.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use netlab_topology::IfName;
@@ -12,7 +13,7 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
 use super::apply::{Failure, Kernel, Order, Request, Setting};
 use super::socket::{NetlinkSocket, Refused};
-use super::{nft, sysctl};
+use super::{nft, sysctl, watch};
 use crate::sys::{ioctl, namespace};
 
 /// From how many namespaces on two threads make them: `unshare` scales to two processors, and no further
@@ -37,12 +38,14 @@ pub(crate) struct Linux;
 pub(crate) struct Space {
     net: OwnedFd,
     route: NetlinkSocket,
+    /// Whether the thread that carries out the plan is in it.
+    here: bool,
 }
 
 impl Space {
     /// The namespace of the calling thread.
     fn current() -> io::Result<Self> {
-        Ok(Self { net: namespace::current_net()?, route: NetlinkSocket::open(NETLINK_ROUTE)? })
+        Ok(Self { net: namespace::current_net()?, route: NetlinkSocket::open(NETLINK_ROUTE)?, here: false })
     }
 
     /// The namespace and its socket.
@@ -62,7 +65,7 @@ impl Kernel for Linux {
 
     fn host(&mut self, places: usize) -> io::Result<Space> {
         raise_descriptor_limit(places);
-        Space::current()
+        Ok(Space { here: true, ..Space::current()? })
     }
 
     fn make(&mut self, orders: &[Order<'_>]) -> Result<Vec<Space>, Failure> {
@@ -85,6 +88,9 @@ impl Kernel for Linux {
     }
 
     fn set_sysctls(&mut self, space: &mut Space, settings: &[Setting<'_>]) -> Result<(), Failure> {
+        if space.here {
+            return set_sysctls(settings);
+        }
         let first = settings[0].step;
         namespace::on_thread("netlab-sysctl", || {
             namespace::enter_net(space.net.as_fd()).map_err(|error| Failure::new(first, error))?;
@@ -130,7 +136,11 @@ impl Kernel for Linux {
     }
 
     fn wait_until_up<'a>(&mut self, space: &mut Space, devices: &[&'a Dev]) -> io::Result<Option<&'a Dev>> {
-        super::watch::wait_until_up(&mut space.route, devices)
+        watch::wait_until_up(&mut space.route, devices)
+    }
+
+    fn wait_until_settled(&mut self, space: &mut Space) -> io::Result<Option<IpAddr>> {
+        watch::wait_until_settled(&mut space.route)
     }
 
     fn descriptor(space: &Space) -> RawFd {

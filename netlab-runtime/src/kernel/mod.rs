@@ -5,7 +5,7 @@
 //!                                   \---> the tests' fake, which records and refuses
 //! ```
 //!
-//! Invariant: everything that changes the system goes through the [`apply::Kernel`] trait.
+//! Invariant: everything that changes the system goes through the trait `Kernel` of `apply`.
 //! Invariant: no program is executed, nothing sleeps.
 
 mod apply;

@@ -7,10 +7,7 @@ use ipnet::IpNet;
 use netlab_topology::plan::{Dev, Op, Place, Step, VethEnd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags};
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkMessage,
-};
+use netlink_packet_route::link::{BridgeStpState, InfoData, InfoVeth, LinkAttribute};
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::{
     AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
@@ -51,30 +48,22 @@ pub(crate) fn messages(
                 veth = veth.controller(master.index).up();
             }
             out(NEW, RouteNetlinkMessage::NewLink(veth.build()));
-            if master.is_some() && step.place == Place::HOST {
-                // The switch namespace has IPv6 off; in the host only the bridges shall have addresses, not their
-                // ports. `rtnl_newlink` passes IFLA_AF_SPEC over, hence a message of its own.
-                out(0, RouteNetlinkMessage::SetLink(without_link_local(&end.dev)));
-            }
         }
         Op::SetUp { dev } => {
             out(0, RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(dev.index).up().build()));
         }
         Op::AddAddress { dev, addr } => {
+            // Without IFA_F_NODAD: the sysctl `accept_dad` says that no duplicates are looked for, and the address
+            // is tentative until it can be asked for, which is what readiness waits for.
             let message = match addr {
                 IpNet::V4(net) => AddressMessageBuilder::<Ipv4Addr>::new()
                     .index(dev.index)
                     .address(net.addr(), net.prefix_len())
                     .build(),
-                IpNet::V6(net) => {
-                    let mut message = AddressMessageBuilder::<Ipv6Addr>::new()
-                        .index(dev.index)
-                        .address(net.addr(), net.prefix_len())
-                        .build();
-                    message.header.flags = AddressHeaderFlags::Nodad;
-                    message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-                    message
-                }
+                IpNet::V6(net) => AddressMessageBuilder::<Ipv6Addr>::new()
+                    .index(dev.index)
+                    .address(net.addr(), net.prefix_len())
+                    .build(),
             };
             out(NEW, RouteNetlinkMessage::NewAddress(message));
         }
@@ -96,13 +85,6 @@ fn veth_end<T>(builder: LinkMessageBuilder<T>, end: &VethEnd) -> LinkMessageBuil
         .mtu(end.mtu)
         .append_extra_attribute(LinkAttribute::NumTxQueues(1))
         .append_extra_attribute(LinkAttribute::NumRxQueues(1))
-}
-
-fn without_link_local(dev: &Dev) -> LinkMessage {
-    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-    LinkUnspec::new_with_index(dev.index)
-        .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]))
-        .build()
 }
 
 fn route(destination: IpNet, via: Option<IpAddr>, dev: &Dev) -> netlink_packet_route::route::RouteMessage {

@@ -21,7 +21,7 @@ fn every_step_is_carried_out_once_namespaces_with_their_sysctls() {
     // One call for the host's sysctls, one for all namespaces, one for each run of messages of a place.
     let expected = [
         "sysctl", "make", "route", "route", "route", "route", "offload", "route", "route", "nft", "wait",
-        "wait", "wait", "wait", "wait",
+        "wait", "wait", "wait", "wait", "settle", "settle", "settle",
     ];
     assert_eq!(kernel.record.borrow().calls, expected);
     drop(spaces);

@@ -162,14 +162,17 @@ impl<T: ToEndpoint + ?Sized> ToEndpoint for &T {
 }
 
 /// The addresses of a destination as seen from the node `from`, best first, without asking anybody; none if it is a name
-/// that no node has.
+/// that the lab does not have.
 pub(super) fn known(state: &State, from: usize, destination: &Destination) -> Option<Vec<IpAddr>> {
     match destination {
         Destination::Addr(addr) => Some(vec![*addr]),
-        Destination::Name(name) => {
-            let node = state.plan.node(name)?;
-            Some(best_first(state.node(from), state.node(node)))
-        }
+        Destination::Name(name) => match state.plan.node(name) {
+            Some(node) => Some(best_first(state.node(from), state.node(node))),
+            None => {
+                let entries = state.plan.hosts().into_iter().filter(|entry| entry.names.contains(name));
+                Some(entries.map(|entry| entry.addr).collect()).filter(|addrs: &Vec<_>| !addrs.is_empty())
+            }
+        },
     }
 }
 

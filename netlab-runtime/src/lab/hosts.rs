@@ -4,18 +4,14 @@ use std::fmt::Write as _;
 
 use netlab_topology::Plan;
 
-/// A line for each address, the loopback's first. The host keeps its own name besides `localhost`.
+/// The loopback's names, then a line for each address.
 ///
 /// One file serves all nodes; a resolver that finds several addresses for a name prefers those it has a route to
-/// (RFC 6724, and `getaddrinfo(3)` asks the kernel in the caller's namespace).
+/// (RFC 6724: `getaddrinfo(3)` asks the kernel in the caller's namespace).
 pub(super) fn file(plan: &Plan) -> String {
-    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
-    for node in plan.nodes() {
-        let wired = node.interfaces.iter().flat_map(|interface| &interface.addrs);
-        for addr in wired.chain(&node.loopback) {
-            writeln!(text, "{}\t{}", addr.addr(), node.name)
-                .expect("a string takes all that is written to it");
-        }
+    let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
+    for entry in plan.hosts() {
+        writeln!(text, "{entry}").expect("a string takes all that is written to it");
     }
     text
 }

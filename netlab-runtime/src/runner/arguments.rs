@@ -68,9 +68,9 @@ pub(super) struct Arguments {
     /// Run tests in the random order that belongs to this number
     #[arg(long, value_name = "SEED")]
     pub(super) shuffle_seed: Option<u64>,
-    /// Accepted for what people type; there are no benchmarks here
+    /// Accepted, since `cargo bench` passes it: what stands in a bench target is meant to run
     #[arg(long)]
-    pub(super) bench: bool,
+    bench: bool,
     /// Accepted for what people type
     #[arg(long)]
     test: bool,
@@ -130,7 +130,7 @@ impl Arguments {
 
     /// Whether this test, selected, is to be run.
     pub(super) fn runs(&self, def: &TestDef) -> bool {
-        !self.bench && (def.ignore.is_none() || self.ignored || self.include_ignored)
+        def.ignore.is_none() || self.ignored || self.include_ignored
     }
 }
 

@@ -53,3 +53,49 @@ fn find(names: &[&str], name: &str) -> Option<usize> {
     let exact = names.iter().position(|&other| other == name);
     exact.or_else(|| names.iter().position(|other| other.replace('-', "_") == name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlab_topology::Topology;
+
+    fn plan() -> Plan {
+        let text = "net lan 192.0.2.0/24\nnode web[2] lan\nnode db-1 lan\nlink host db-1";
+        Topology::parse(text, "test").unwrap().plan().unwrap()
+    }
+
+    #[test]
+    fn what_is_there_is_found() {
+        let parameters = [
+            ("anything", ParameterKind::Lab),
+            ("web", ParameterKind::NodeArray(2)),
+            ("web", ParameterKind::NodeVec),
+            ("web2", ParameterKind::Node),
+            ("db_1", ParameterKind::Node),
+            ("host", ParameterKind::Node),
+            ("lan", ParameterKind::Net),
+            ("host_db_1", ParameterKind::Link),
+        ]
+        .map(|(name, kind)| Parameter { name, kind });
+        assert_eq!(check(&plan(), &parameters), Ok(()));
+    }
+
+    #[test]
+    fn everything_that_is_not_there_is_told() {
+        let parameters = [
+            ("lam", ParameterKind::Net),
+            ("web", ParameterKind::NodeArray(3)),
+            ("web3", ParameterKind::Node),
+        ]
+        .map(|(name, kind)| Parameter { name, kind });
+        let wrong = check(&plan(), &parameters).unwrap_err();
+        assert_eq!(
+            wrong.lines().collect::<Vec<_>>(),
+            [
+                "parameter `lam`: the topology has no net of that name; there are: lan",
+                "parameter `web: [Node; 3]`: the topology has 2 of them",
+                "parameter `web3`: the topology has no node of that name; there are: host, web1, web2, db-1",
+            ]
+        );
+    }
+}

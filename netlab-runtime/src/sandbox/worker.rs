@@ -4,10 +4,13 @@
 //! the kernel does that when init follows.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use netlab_topology::{Plan, Topology};
 use tokio::runtime::{Builder, Runtime};
@@ -191,16 +194,32 @@ fn run_body(runtime: &Runtime, body: Body, lab: Lab) -> Result<BodyResult, Box<d
     catch_unwind(AssertUnwindSafe(|| match body {
         Body::Sync(function) => {
             let _context = runtime.enter();
-            __rust_begin_short_backtrace(|| function(lab))
+            __rust_begin_short_backtrace(function, lab)
         }
-        Body::Async(function) => runtime.block_on(async { function(lab).await }),
+        Body::Async(function) => {
+            let mut future = function(lab);
+            runtime.block_on(poll_fn(|context| __rust_begin_short_backtrace_of_future(&mut future, context)))
+        }
     }))
 }
 
-/// Backtraces end at a function of this name.
+type BodyFuture = Pin<Box<dyn Future<Output = BodyResult>>>;
+
+/// Backtraces end at functions whose names begin so.
 #[inline(never)]
-fn __rust_begin_short_backtrace<T>(body: impl FnOnce() -> T) -> T {
-    let result = body();
+fn __rust_begin_short_backtrace(body: fn(Lab) -> BodyResult, lab: Lab) -> BodyResult {
+    let result = body(lab);
+    // Not a tail call, which would leave no frame.
+    std::hint::black_box(());
+    result
+}
+
+#[inline(never)]
+fn __rust_begin_short_backtrace_of_future(
+    future: &mut BodyFuture,
+    context: &mut Context<'_>,
+) -> Poll<BodyResult> {
+    let result = future.as_mut().poll(context);
     std::hint::black_box(());
     result
 }

@@ -84,6 +84,7 @@ fn failed_assertion(user: User) {
         .says("---- fixtures::fails_an_assertion ----\nsaid before\n")
         .says("assertion `left == right` failed: sums")
         .says("fixtures::_::body::fails_an_assertion")
+        .does_not_say("netlab_runtime::")
         .says("netlab: panicked at netlab-runtime/tests/runner/fixtures.rs:")
         .says("0 passed; 1 failed");
 }

@@ -133,10 +133,10 @@ pub(crate) fn neighbours(socket: &mut NetlinkSocket, names: &Names) -> io::Resul
             for attribute in message.attributes {
                 match attribute {
                     NeighbourAttribute::Destination(NeighbourAddress::Inet(addr)) => {
-                        neighbour = Some(addr.into())
+                        neighbour = Some(addr.into());
                     }
                     NeighbourAttribute::Destination(NeighbourAddress::Inet6(addr)) => {
-                        neighbour = Some(addr.into())
+                        neighbour = Some(addr.into());
                     }
                     NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.try_into().ok().map(MacAddr),
                     _ => {}
