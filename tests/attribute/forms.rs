@@ -18,7 +18,7 @@ mod functions {
     fn plain() {}
 
     #[netlab::test]
-    fn with_a_result() -> Result {
+    fn with_a_result() -> netlab::Result {
         let number: u32 = "7".parse()?;
         assert_eq!(number, super::helper_beside_the_test());
         Ok(())
@@ -35,7 +35,7 @@ mod functions {
     }
 
     #[netlab::test]
-    async fn asynchronous_with_a_result() -> Result {
+    async fn asynchronous_with_a_result() -> netlab::Result {
         tokio::task::yield_now().await;
         Ok(())
     }
