@@ -31,7 +31,6 @@
 //! | set-up | none | the line `netlab::main!();` and the target in `Cargo.toml` |
 //! | beside other `#[test]`s | yes | no: it runs netlab's tests only |
 //! | a test that cannot run here | fails, and says what to do | is ignored with the reason |
-//! | finished labs | are taken down one by one | are taken down in batches, which is faster |
 //!
 //! The second needs this in `Cargo.toml`; with `[[example]]` and `test = true` it makes an example that
 //! `cargo run --example NAME` runs as well, its output shown live:
@@ -42,7 +41,8 @@
 //! harness = false
 //! ```
 //!
-//! cargo-nextest runs both. On systems other than Linux everything compiles, and the tests are ignored.
+//! cargo-nextest runs both, at the price of a process for each test that cannot keep finished labs for later: the kernel
+//! destroys their bridges while the next tests build theirs.
 //!
 //! # How a test runs
 //!

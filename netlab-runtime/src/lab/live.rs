@@ -38,7 +38,7 @@ impl Lab {
     /// # Privileges
     ///
     /// `CAP_SYS_ADMIN` and `CAP_NET_ADMIN` in the user namespace that owns the network namespace, as every sandbox has them;
-    /// Linux 5.4 or newer.
+    /// Linux 5.9 or newer.
     pub fn build(plan: Plan) -> Result<Self, BuildError> {
         Self::build_named("lab", plan)
     }
