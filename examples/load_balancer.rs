@@ -19,7 +19,7 @@ const REQUESTS: usize = 30;
     node web[3] back=.11            # web1 is .11, web2 .12, web3 .13
 ")]
 async fn load_balancer(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
-    println!("{}", lab.plan().picture());
+    println!("{}", lab.plan().draw(100));
 
     let mut backends = Vec::new();
     for backend in web {

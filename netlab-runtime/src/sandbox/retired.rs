@@ -53,3 +53,28 @@ pub(super) fn hold(namespaces: Vec<OwnedFd>, batch: usize) {
 fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::unistd::pipe;
+    use std::os::fd::AsFd;
+
+    fn is_let_go(held: &OwnedFd) -> bool {
+        poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
+    }
+
+    #[test]
+    fn they_are_held_until_there_are_enough_and_let_go_together() {
+        let (first, namespace) = pipe().unwrap();
+        hold(vec![namespace], 2);
+        assert!(!is_let_go(&first));
+        let (second, namespace) = pipe().unwrap();
+        hold(vec![namespace], 2);
+        assert!(is_let_go(&first) && is_let_go(&second));
+        let (third, namespace) = pipe().unwrap();
+        hold(vec![namespace], 0);
+        assert!(is_let_go(&third));
+    }
+}

@@ -110,11 +110,11 @@ fn take_over(output: OwnedFd, def: &TestDef, end: &Arc<End>) -> io::Result<()> {
     let body = std::thread::current().id();
     panics::watch(move |report| {
         // Without unwinding, the hook is the last that is heard of the body.
-        if cfg!(panic = "abort")
-            && std::thread::current().id() == body
-            && let Err(errno) = end.reporter.send(report)
-        {
-            eprintln!("netlab: the panic could not be reported: {errno}");
+        if cfg!(panic = "abort") && std::thread::current().id() == body {
+            match end.reporter.send(report) {
+                Ok(()) => signal::keep_quiet(),
+                Err(errno) => eprintln!("netlab: the panic could not be reported: {errno}"),
+            }
         }
     });
     Ok(())
