@@ -84,9 +84,15 @@ pub mod inspect {
     pub use netlab_runtime::lab::{Dump, NodeDump};
 }
 
-/// The topology language as a library: the builder, what a topology consists of, and the plan made of it.
-#[doc(no_inline)]
-pub use netlab_topology as topology;
+/// The topology language as a library: the builder, its errors, and the plan made of a topology.
+pub mod topology {
+    // Not `model` and `plan`: with a second `Node` or `Net` the compiler would write `netlab::Node` in its messages.
+    #[doc(no_inline)]
+    pub use netlab_topology::{
+        AttachmentBuilder, Builder, Diagnostic, Diagnostics, IfName, LinkBuilder, MacAddr, NetBuilder,
+        NodeBuilder, Plan, Span, Topology,
+    };
+}
 
 #[doc = include_str!("attribute.md")]
 pub use netlab_macros::test;
