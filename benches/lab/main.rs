@@ -74,7 +74,9 @@ fn timed<T: Send + 'static>(
 }
 
 fn plan(text: &str) -> Plan {
-    Topology::parse(text, "benchmark").and_then(|topology| topology.plan()).unwrap_or_else(|errors| panic!("{errors}"))
+    Topology::parse(text, "benchmark")
+        .and_then(|topology| topology.plan())
+        .unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// Builds a lab whose host is a fresh namespace, made here as the floor makes its own.
@@ -97,7 +99,9 @@ fn scenario_a(criterion: &mut Criterion, table: &mut Table) {
         });
     });
     group.bench_function("netlab", |bencher| {
-        bencher.iter_custom(|count| timed(count, (table, "scenario A, netlab"), (&mut kept, 4), || build(&plan)));
+        bencher.iter_custom(|count| {
+            timed(count, (table, "scenario A, netlab"), (&mut kept, 4), || build(&plan))
+        });
     });
     if by_hand("true").is_err() {
         println!("build scenario A/script: left out, since `ip` or `iptables`/`nft` is not installed");
