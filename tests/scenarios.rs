@@ -218,8 +218,11 @@ async fn b5_the_port_forward_reaches_red_which_sees_the_client(red: Node, client
 #[netlab::test(topology = "net lan; router host lan nat(lan); node other lan")]
 fn b6_after_the_test_nothing_is_left(lab: Lab) -> netlab::Result {
     let before = Machine::look(&lab)?;
-    for (test, passes) in [("b5_the_port_forward_reaches_red_which_sees_the_client", true), ("b6_fails", false)] {
-        let run = Command::new(std::env::current_exe()?).args(["--exact", "--include-ignored", test]).output()?;
+    for (test, passes) in
+        [("b5_the_port_forward_reaches_red_which_sees_the_client", true), ("b6_fails", false)]
+    {
+        let run =
+            Command::new(std::env::current_exe()?).args(["--exact", "--include-ignored", test]).output()?;
         let said = String::from_utf8_lossy(&run.stdout);
         assert_eq!(run.status.success(), passes, "{said}");
         assert!(said.contains(test) && said.contains(if passes { "1 passed" } else { "1 failed" }), "{said}");
@@ -259,7 +262,9 @@ impl Machine {
         }
         // Others use the folder too, at the same time.
         let ours = |path: &PathBuf| path.to_string_lossy().contains("netlab");
-        let files = fs::read_dir(std::env::temp_dir())?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        let files = fs::read_dir(std::env::temp_dir())?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<Vec<_>>>()?;
         let temporary_files = files.into_iter().filter(ours).collect();
         Ok(Self {
             processes,
@@ -267,7 +272,12 @@ impl Machine {
             interfaces: format!("{:?}", lab.host().ifaces()?),
             routes: format!("{:?}", lab.host().routes()?),
             // Without the counters, which go on counting.
-            rules: lab.host().rules()?.iter().filter_map(|rule| Some(rule.split(" counter ").next()?.to_owned())).collect(),
+            rules: lab
+                .host()
+                .rules()?
+                .iter()
+                .filter_map(|rule| Some(rule.split(" counter ").next()?.to_owned()))
+                .collect(),
             mounts: fs::read_to_string("/proc/self/mountinfo")?,
             temporary_files,
         })
