@@ -19,7 +19,7 @@ const REQUESTS: usize = 30;
     node web[3] back=.11            # web1 is .11, web2 .12, web3 .13
 ")]
 async fn load_balancer(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
-    println!("{}", lab.plan().picture());
+    println!("{}", lab.plan().draw(100));
 
     let mut backends = Vec::new();
     for backend in web {
@@ -39,7 +39,11 @@ async fn load_balancer(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> netl
 
     println!("{REQUESTS} requests from client to lb:80 were answered by");
     for (backend, count) in &share {
-        println!("  {backend}  {:<30}  {count:>2}  {:>3.0} %", "█".repeat(*count), *count as f64 * 100.0 / REQUESTS as f64);
+        println!(
+            "  {backend}  {:<30}  {count:>2}  {:>3.0} %",
+            "█".repeat(*count),
+            *count as f64 * 100.0 / REQUESTS as f64
+        );
     }
     let expected = ["web1", "web2", "web3"].map(|name| (name.to_owned(), REQUESTS / 3));
     assert_eq!(share, BTreeMap::from(expected), "round robin gives every backend the same share");

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
     node   client outside=.2
 ")]
 async fn port_forward(lab: Lab, red: Node, green: Node, blue: Node, client: Node) -> netlab::Result {
-    println!("{}", lab.plan().picture());
+    println!("{}", lab.plan().draw(100));
 
     let listener = red.tcp_listener("0.0.0.0:80").await?;
     let server = red.spawn(async move {

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
     node   internet wan=.2  addr=8.8.8.8/32
 ")]
 async fn two_servers(lab: Lab, ns1: Node, ns2: Node, internet: Node) -> netlab::Result {
-    println!("{}", lab.plan().picture());
+    println!("{}", lab.plan().draw(100));
 
     for server in [&ns1, &ns2] {
         let listener = server.tcp_listener("0.0.0.0:8000").await?;

@@ -2,9 +2,10 @@
 //! and against the shell script that people write, side by side in one run.
 //!
 //! Everything happens in a sandbox, so that the machine's own network is not touched; `cargo bench --bench lab` needs
-//! no privileges. Labs are kept while others are timed and let go together, since the kernel's destruction of bridges
-//! slows whoever builds meanwhile.
+//! no privileges. What was built is kept while others are timed, since the kernel's destruction of bridges slows whoever
+//! builds meanwhile. Criterion keeps the history; the table at the end has the medians of every single build.
 
+use std::any::Any;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use netlab::Plan;
 use netlab::prelude::*;
 
 mod floor;
+mod table;
+
+use table::Table;
 
 const SCENARIO_A: &str = include_str!("../../tests/topologies/two_servers.topo");
 
@@ -28,9 +32,33 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join().expect("the work does not panic"))
 }
 
-/// Times `build`, `count` times, each on a thread of its own; what it built is kept until the end.
-fn timed<T: Send>(count: u64, mut build: impl FnMut() -> T + Send) -> Duration {
-    let mut kept = Vec::new();
+/// What was built, until nothing is timed any more.
+#[derive(Default)]
+struct Kept {
+    labs: Vec<Box<dyn Any>>,
+    namespaces: usize,
+}
+
+impl Kept {
+    /// A namespace takes two descriptors, and some 325 KiB of the kernel's memory.
+    const MOST: usize = 6000;
+
+    fn keep(&mut self, lab: impl Any, namespaces: usize) {
+        self.labs.push(Box::new(lab));
+        self.namespaces += namespaces;
+        if self.namespaces > Self::MOST {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Times `build` `count` times, each on a thread of its own.
+fn timed<T: Send + 'static>(
+    count: u64,
+    (table, row): (&mut Table, &str),
+    (kept, namespaces): (&mut Kept, usize),
+    mut build: impl FnMut() -> T + Send,
+) -> Duration {
     let mut total = Duration::ZERO;
     for _ in 0..count {
         let (lab, took) = on_a_thread(|| {
@@ -38,15 +66,17 @@ fn timed<T: Send>(count: u64, mut build: impl FnMut() -> T + Send) -> Duration {
             let lab = build();
             (lab, start.elapsed())
         });
-        kept.push(lab);
+        kept.keep(lab, namespaces);
+        table.note(row, took);
         total += took;
     }
     total
 }
 
-/// The plan of scenario A, or of a star of nodes on one net.
 fn plan(text: &str) -> Plan {
-    Topology::parse(text, "benchmark").and_then(|topology| topology.plan()).unwrap_or_else(|errors| panic!("{errors}"))
+    Topology::parse(text, "benchmark")
+        .and_then(|topology| topology.plan())
+        .unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// Builds a lab whose host is a fresh namespace, made here as the floor makes its own.
@@ -56,21 +86,28 @@ fn build(plan: &Plan) -> Lab {
 }
 
 /// (1) The lab of scenario A.
-fn scenario_a(criterion: &mut Criterion) {
+fn scenario_a(criterion: &mut Criterion, table: &mut Table) {
+    let mut kept = Kept::default();
     let mut group = criterion.benchmark_group("build scenario A");
     group.sample_size(20);
     let plan = plan(SCENARIO_A);
-    group.bench_function("netlab", |bencher| {
-        bencher.iter_custom(|count| timed(count, || build(&plan)));
-    });
+    // The floor first: its median is what the others are divided by.
     group.bench_function("floor", |bencher| {
-        bencher.iter_custom(|count| timed(count, || floor::build().expect("the floor builds")));
+        bencher.iter_custom(|count| {
+            let build = || floor::build().expect("the floor builds");
+            timed(count, (table, "scenario A, floor"), (&mut kept, 4), build)
+        });
+    });
+    group.bench_function("netlab", |bencher| {
+        bencher.iter_custom(|count| {
+            timed(count, (table, "scenario A, netlab"), (&mut kept, 4), || build(&plan))
+        });
     });
     if by_hand("true").is_err() {
         println!("build scenario A/script: left out, since `ip` or `iptables`/`nft` is not installed");
     } else {
         group.sample_size(10);
-        group.bench_function("script", |bencher| bencher.iter_custom(timed_by_hand));
+        group.bench_function("script", |bencher| bencher.iter_custom(|count| timed_by_hand(count, table)));
     }
     group.finish();
 }
@@ -87,7 +124,7 @@ fn by_hand(what: &str) -> std::io::Result<()> {
 }
 
 /// Times the script, taking down what it built outside the measured time: its namespaces have names, so no two can be.
-fn timed_by_hand(count: u64) -> Duration {
+fn timed_by_hand(count: u64, table: &mut Table) -> Duration {
     let one = || {
         enter_a_fresh_host();
         let start = Instant::now();
@@ -96,32 +133,40 @@ fn timed_by_hand(count: u64) -> Duration {
         by_hand("down").expect("the script removes what it built");
         took
     };
-    (0..count).map(|_| on_a_thread(one)).sum()
+    let times: Vec<_> = (0..count).map(|_| on_a_thread(one)).collect();
+    times.iter().for_each(|&took| table.note("scenario A, script by hand", took));
+    times.iter().sum()
 }
 
 /// (3) Nodes on one net, the host not among them.
-fn star(criterion: &mut Criterion) {
+fn star(criterion: &mut Criterion, table: &mut Table) {
     let mut group = criterion.benchmark_group("build star");
     group.sample_size(10);
     for nodes in [10, 100, 500] {
+        let mut kept = Kept::default();
         let plan = plan(&format!("net lan 198.18.0.0/16; node n[{nodes}] lan"));
-        group.bench_function(BenchmarkId::new("netlab", nodes), |bencher| {
-            bencher.iter_custom(|count| timed(count, || build(&plan)));
-        });
         group.bench_function(BenchmarkId::new("floor", nodes), |bencher| {
-            bencher.iter_custom(|count| timed(count, || floor::star(nodes).expect("the floor builds")));
+            bencher.iter_custom(|count| {
+                let build = || floor::star(nodes).expect("the floor builds");
+                timed(count, (table, &format!("star of {nodes}, floor")), (&mut kept, nodes), build)
+            });
+        });
+        group.bench_function(BenchmarkId::new("netlab", nodes), |bencher| {
+            bencher.iter_custom(|count| {
+                let row = format!("star of {nodes}, netlab");
+                timed(count, (table, &row), (&mut kept, nodes), || build(&plan))
+            });
         });
     }
     group.finish();
 }
 
-/// (5) From the end of the build to the first datagram having crossed between two fresh nodes.
-fn first_datagram(criterion: &mut Criterion) {
+/// (5) From the end of the build until the first datagram has crossed between two fresh nodes.
+fn first_datagram(criterion: &mut Criterion, table: &mut Table) {
     let plan = plan("net lan 198.51.100.0/24; node a lan; node b lan");
-    let mut all = Vec::new();
+    let mut kept = Kept::default();
     criterion.bench_function("first datagram between fresh nodes", |bencher| {
         bencher.iter_custom(|count| {
-            let mut kept = Vec::new();
             let mut total = Duration::ZERO;
             for _ in 0..count {
                 let (lab, took) = on_a_thread(|| {
@@ -136,22 +181,13 @@ fn first_datagram(criterion: &mut Criterion) {
                     receiver.recv(&mut [0; 8]).expect("it arrives");
                     (lab, start.elapsed())
                 });
-                kept.push(lab);
-                all.push(took);
+                kept.keep(lab, 3);
+                table.note("first datagram", took);
                 total += took;
             }
             total
         });
     });
-    all.sort_unstable();
-    let at = |percent: usize| all[(all.len() - 1) * percent / 100];
-    println!(
-        "first datagram: {} labs, median {:.1?}, 99th percentile {:.1?}, longest {:.1?}",
-        all.len(),
-        at(50),
-        at(99),
-        at(100)
-    );
 }
 
 #[netlab::test(timeout = "900s")]
@@ -160,12 +196,14 @@ fn labs() -> netlab::Result {
     nix::mount::mount(Some("tmpfs"), "/run", Some("tmpfs"), nix::mount::MsFlags::empty(), None::<&str>)?;
     let mut criterion = Criterion::default()
         .without_plots()
-        .warm_up_time(Duration::from_millis(500))
+        .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(2));
-    scenario_a(&mut criterion);
-    star(&mut criterion);
-    first_datagram(&mut criterion);
+    let mut table = Table::default();
+    scenario_a(&mut criterion, &mut table);
+    star(&mut criterion, &mut table);
+    first_datagram(&mut criterion, &mut table);
     criterion.final_summary();
+    println!("\n{table}");
     Ok(())
 }
 

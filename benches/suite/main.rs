@@ -88,7 +88,8 @@ fn main() -> ExitCode {
         return netlab::__private::main(false);
     }
     if is_set(EMPTY) {
-        return libtest_mimic::run(&Arguments::from_args(), vec![Trial::test("empty", || Ok(()))]).exit_code();
+        return libtest_mimic::run(&Arguments::from_args(), vec![Trial::test("empty", || Ok(()))])
+            .exit_code();
     }
     benchmarks();
     ExitCode::SUCCESS

@@ -14,6 +14,8 @@ use crate::diagnostic::Diagnostics;
 ///
 /// Its `Display` is text again, in canonical form: `Topology::parse(&t.to_string(), "x") == Ok(t)` for every `t`.
 /// Equality ignores layout, comments and the order of attributes that mean different things.
+///
+#[doc = include_str!("../LANGUAGE.md")]
 #[derive(Clone, Default)]
 pub struct Topology {
     source: Arc<Source>,
@@ -25,13 +27,14 @@ impl Topology {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with its grammar, and with that also what is wrong with its names.
+    /// Everything that is wrong with its grammar, and with that also what is wrong with its meaning, as far as the
+    /// grammar lets that be known.
     pub fn parse(text: &str, origin: &str) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source { origin: origin.to_owned(), text: text.to_owned() });
         let mut report = Report::new(Arc::clone(&source));
         let parse = syntax::parse(&source.text, &mut report);
         if !report.is_empty() {
-            check::in_spite_of_errors(&parse.statements, parse.complete, &mut report);
+            check::in_spite_of_errors(&parse, &mut report);
         }
         report.stop()?;
         Ok(Self { source, statements: parse.statements })

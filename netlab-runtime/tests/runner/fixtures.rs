@@ -212,6 +212,8 @@ fixtures! {
         leave_a_daemon();
     }
 
+    fn waits_for_the_rows(serial: Some("held by the rows")) {}
+
     fn alone_in_its_group_1(serial: Some("netlab's own tests")) {
         alone();
     }

@@ -1,6 +1,10 @@
 //! What must come out for each fixture, as root and as an ordinary user.
 
+use std::io::{BufRead, BufReader};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 
 use libtest_mimic::Trial;
 use nix::mount::{MsFlags, mount};
@@ -41,6 +45,7 @@ const ROWS: &[Row] = &[
     ("nothing_survives_the_runners_sigkill", sigkill),
     ("nothing_survives_ctrl_c", interrupt),
     ("serial_groups_run_one_at_a_time", serial),
+    ("who_waits_for_its_group_says_so", waiting),
     ("a_masked_proc_and_sys_are_done_without", masked),
     ("missing_and_dangling_files_in_etc_are_no_obstacle", missing_files),
     ("no_user_namespaces_is_ignored_with_the_remedy", no_user_namespaces),
@@ -308,6 +313,28 @@ fn serial(user: User) {
             ran.join().unwrap().code(0).says("3 passed");
         }
     });
+}
+
+/// The group is held by this process, for a socket is all that a lock is.
+fn waiting(user: User) {
+    let address = SocketAddr::from_abstract_name("netlab/serial/held by the rows").unwrap();
+    let holder = loop {
+        match UnixListener::bind_addr(&address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => std::thread::yield_now(),
+            bound => break bound.unwrap(),
+        }
+    };
+    let mut command = fixture(user, "plain", &["fixtures::waits_for_the_rows", "--exact", "--nocapture"]);
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(
+        line.contains("`fixtures::waits_for_the_rows` waits for a test of `serial = \"held by the rows\"`"),
+        "{line}"
+    );
+    assert!(child.try_wait().unwrap().is_none());
+    drop(holder);
+    assert!(child.wait().unwrap().success());
 }
 
 /// Containers lay things over parts of `/proc` and `/sys`, and then fresh ones may not be mounted.

@@ -13,6 +13,9 @@ use crate::plan::{Family, Wire};
 pub(super) fn assign(draft: &mut Draft<'_>, report: &mut Report) {
     for net in 0..draft.nets.len() {
         if draft.nets[net].broken {
+            for (node, _) in draft.nets[net].members.clone() {
+                draft.nodes[node].broken = true;
+            }
             continue;
         }
         check_families(draft, net, report);
@@ -23,7 +26,13 @@ pub(super) fn assign(draft: &mut Draft<'_>, report: &mut Report) {
             }
         }
     }
-    for link in draft.links.iter().filter(|link| !link.broken) {
+    for link in &draft.links {
+        if link.broken {
+            for (node, _) in link.ends {
+                draft.nodes[node].broken = true;
+            }
+            continue;
+        }
         for subnet in &link.subnets {
             let first = *subnet.usable().start();
             for ((node, interface), host) in link.ends.into_iter().zip([first, first + 1]) {

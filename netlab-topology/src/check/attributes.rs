@@ -19,9 +19,10 @@ const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
 /// Smallest MTU with IPv6 (`IPV6_MIN_MTU`, RFC 8200 section 5), in bytes.
 pub(super) const MIN_MTU_V6: u32 = 1280;
 
-/// Checks the attributes of every statement.
-pub(super) fn check(statements: &[Statement], report: &mut Report) {
-    for statement in statements {
+/// Checks the attributes of every statement. What is missing is not judged in those that are faulty.
+pub(super) fn check(statements: &[Statement], faulty: &[bool], report: &mut Report) {
+    for (i, statement) in statements.iter().enumerate() {
+        let whole = !faulty.get(i).copied().unwrap_or(false);
         match statement {
             Statement::Net(net) => wire(&net.attributes, report),
             Statement::Link(link) => wire(&link.attributes, report),
@@ -29,7 +30,7 @@ pub(super) fn check(statements: &[Statement], report: &mut Report) {
                 for attachment in &node.attachments {
                     wire(&attachment.attributes, report);
                 }
-                self::node(node, report);
+                self::node(node, whole, report);
             }
         }
     }
@@ -72,13 +73,13 @@ pub(super) fn device_name(name: &str, span: crate::diagnostic::Span, report: &mu
     }
 }
 
-fn node(node: &NodeStatement, report: &mut Report) {
+fn node(node: &NodeStatement, whole: bool, report: &mut Report) {
     let name = &node.name.value;
     let attributes = &node.attributes;
     if let Some(forward) = attributes.forward.filter(|_| node.router) {
         report.error(forward.span, "`forward` means nothing on a router", "a router forwards already");
     }
-    if !node.router && attributes.forward.is_none() {
+    if whole && !node.router && attributes.forward.is_none() {
         let nat = attributes.nats.first().map(|nat| ("nat", nat.span));
         let dnat = attributes.dnats.first().map(|dnat| ("dnat", dnat.span));
         for (what, span) in nat.into_iter().chain(dnat) {

@@ -16,7 +16,7 @@ const FIRST_INDEX: u32 = 100;
 const DEFAULT_MTU: u32 = 1500;
 
 /// Most ports of a bridge: numbers have 10 bits (`BR_PORT_BITS` in `net/bridge/br_private.h`), and 0 is none.
-const MAX_PORTS: usize = 1023;
+pub(super) const MAX_PORTS: usize = 1023;
 
 /// A namespace, before places are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,7 +146,7 @@ impl Devices {
         let has_v6 = draft.nets[net].subnets.iter().any(|subnet| subnet.family == Family::V6);
         check_mtu_v6(statement.attributes.mtu, has_v6, report);
 
-        let ports = draft.nets[net].members.iter().filter(|(node, _)| *node != 0).count();
+        let ports = draft.nets[net].joined - usize::from(draft.host_is_on(net));
         if ports > MAX_PORTS {
             let label = format!("{ports} nodes besides the host, but a bridge has at most {MAX_PORTS} ports");
             report
@@ -192,7 +192,7 @@ impl Devices {
     fn interface(&mut self, draft: &mut Draft<'_>, node: usize, index: usize, report: &mut Report) {
         let Draft { nets, links, nodes, .. } = draft;
         let Some(current) = nodes.get_mut(node) else { return };
-        let speaks = current.speaks();
+        let (speaks, broken) = (current.speaks(), current.broken);
         let (name, member) = (&current.name, current.member);
         let interface = &mut current.interfaces[index];
         let own = interface.attachment.map(|attachment| &attachment.attributes);
@@ -213,7 +213,8 @@ impl Devices {
             {
                 check_mtu_v6(on_wire.mtu, has_v6, report);
             }
-            if let Some(mtu) = own_mtu.filter(|mtu| mtu.value > wire_mtu) {
+            let wire_broken = matches!(interface.wire, Wire::Net(net) if nets[net].broken);
+            if let Some(mtu) = own_mtu.filter(|mtu| mtu.value > wire_mtu && !wire_broken) {
                 let label = format!("`{wire_name}` carries at most {wire_mtu} bytes");
                 report
                     .error(mtu.span, "this mtu is larger than that of the net", label)
@@ -232,7 +233,7 @@ impl Devices {
         let given = own.and_then(|own| own.dev.as_ref());
         let text = given.map_or_else(|| format!("eth{index}"), |given| given.value.clone());
         let room = Room::Node(node);
-        if self.is_taken(room, &text) && speaks {
+        if self.is_taken(room, &text) && speaks && !broken {
             let span = given.map_or(interface.span, |given| given.span);
             let label = format!("another interface of `{name}` has it");
             report.error(span, format!("the interface name `{text}` is used twice"), label).help(

@@ -26,6 +26,8 @@ pub(super) struct Net<'t> {
     pub subnets: Vec<Subnet>,
     /// Node and interface, in order of attachment.
     pub members: Vec<(usize, usize)>,
+    /// How many nodes are on it, also when they are too many to go on with.
+    pub joined: usize,
     /// Its subnets are wrong, so nothing can be said about addresses in them.
     pub broken: bool,
     pub bridge: Option<Bridge>,

@@ -19,25 +19,45 @@ mod sysctls;
 use crate::diagnostic::{Diagnostics, Report};
 use crate::model::Statement;
 use crate::plan::Plan;
+use crate::syntax::Parse;
 use crate::topology::Topology;
+use draft::Draft;
+use names::Names;
 
 /// Checks a topology and resolves it.
 pub(crate) fn plan(topology: &Topology) -> Result<Plan, Diagnostics> {
     let mut report = topology.report();
-    let (mut draft, names) = names::resolve(topology.statements(), true, &mut report);
-    attributes::check(topology.statements(), &mut report);
-    subnets::choose(&mut draft, &mut report);
-    addresses::assign(&mut draft, &mut report);
-    devices::name(&mut draft, &mut report);
-    nat::resolve(&mut draft, &names, &mut report);
-    routes::resolve(&mut draft, &names, &mut report);
-    sysctls::resolve(&mut draft, &mut report);
+    let statements = topology.statements();
+    let (mut draft, names) = names::resolve(statements, &[], true, &mut report);
+    resolve(statements, &[], &mut draft, &names, &mut report);
     report.stop()?;
     Ok(produce::plan(topology, &draft))
 }
 
-/// Finds what can be found in a text with errors: names, and attributes one by one.
-pub(crate) fn in_spite_of_errors(statements: &[Statement], complete: bool, report: &mut Report) {
-    names::resolve(statements, complete, report);
-    attributes::check(statements, report);
+/// Finds what can be found in a text with errors. Faulty statements are `broken`; where the errors may hide a
+/// whole declaration, only names and attributes are looked at.
+pub(crate) fn in_spite_of_errors(parse: &Parse, report: &mut Report) {
+    let Parse { statements, faulty, complete } = parse;
+    let (mut draft, names) = names::resolve(statements, faulty, *complete, report);
+    if *complete {
+        resolve(statements, faulty, &mut draft, &names, report);
+    } else {
+        attributes::check(statements, faulty, report);
+    }
+}
+
+fn resolve<'t>(
+    statements: &'t [Statement],
+    faulty: &[bool],
+    draft: &mut Draft<'t>,
+    names: &Names,
+    report: &mut Report,
+) {
+    attributes::check(statements, faulty, report);
+    subnets::choose(draft, report);
+    addresses::assign(draft, report);
+    devices::name(draft, report);
+    nat::resolve(draft, names, report);
+    routes::resolve(draft, names, report);
+    sysctls::resolve(draft, report);
 }

@@ -1,10 +1,11 @@
 //! Who is who: declares nets and nodes, and resolves what refers to them.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
+use super::devices::MAX_PORTS;
 use super::draft::{Array, Draft, Interface, Link, Net, Node};
 use crate::diagnostic::{Report, Span, Spanned, nearest, suggestion};
-use crate::model::{NodeStatement, Statement};
+use crate::model::{LinkStatement, NodeStatement, Statement};
 use crate::name::MacAddr;
 use crate::plan::Wire;
 use crate::syntax::is_word;
@@ -22,11 +23,19 @@ enum Known {
     Array(usize),
 }
 
+/// A name, as written, and where.
+#[derive(Clone, Debug)]
+struct Declared<T> {
+    what: T,
+    name: String,
+    span: Span,
+}
+
 /// All names of a topology, without regard to case, as names of hosts are.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    nodes: BTreeMap<String, (Known, Span)>,
-    nets: BTreeMap<String, (usize, Span)>,
+    nodes: BTreeMap<String, Declared<Known>>,
+    nets: BTreeMap<String, Declared<usize>>,
     links: BTreeMap<String, usize>,
     /// How many links there are of a name, but for the number behind.
     links_between: BTreeMap<String, usize>,
@@ -35,8 +44,11 @@ pub(super) struct Names {
 }
 
 /// Declares and resolves everything. With errors in the text, `complete` says whether they hide a declaration.
+///
+/// A statement that is faulty declares its name and refers to what could be read, but what it makes is broken.
 pub(super) fn resolve<'t>(
     statements: &'t [Statement],
+    faulty: &[bool],
     complete: bool,
     report: &mut Report,
 ) -> (Draft<'t>, Names) {
@@ -47,16 +59,34 @@ pub(super) fn resolve<'t>(
         _ => None,
     });
     draft.nodes.push(new_node("host".to_owned(), host, 0));
-    names.nodes.insert("host".to_owned(), (Known::Node(0), host.map_or_else(Span::default, |h| h.name.span)));
-    for statement in statements {
+    let host_span = host.map_or_else(Span::default, |host| host.name.span);
+    names.nodes.insert(
+        "host".to_owned(),
+        Declared { what: Known::Node(0), name: "host".to_owned(), span: host_span },
+    );
+    let is_faulty = |i: usize| faulty.get(i).copied().unwrap_or(false);
+    for (i, statement) in statements.iter().enumerate() {
         match statement {
             Statement::Net(net) => {
                 if names.declare_net(&net.name, draft.nets.len(), report) {
-                    let (subnets, members) = (Vec::new(), Vec::new());
-                    draft.nets.push(Net { statement: net, subnets, members, broken: false, bridge: None });
+                    draft.nets.push(Net {
+                        statement: net,
+                        subnets: Vec::new(),
+                        members: Vec::new(),
+                        joined: 0,
+                        broken: is_faulty(i),
+                        bridge: None,
+                    });
                 }
             }
-            Statement::Node(node) => names.declare_node(node, host, &mut draft, report),
+            Statement::Node(node) => {
+                let first = draft.nodes.len();
+                names.declare_node(node, host, &mut draft, report);
+                let first = if host.is_some_and(|host| std::ptr::eq(host, node)) { 0 } else { first };
+                for made in draft.nodes[first..].iter_mut().filter(|_| is_faulty(i)) {
+                    made.broken = true;
+                }
+            }
             Statement::Link(_) => {}
         }
     }
@@ -66,10 +96,10 @@ pub(super) fn resolve<'t>(
             first_of.entry(std::ptr::from_ref(statement) as usize).or_insert(index);
         }
     }
-    for statement in statements {
+    for (i, statement) in statements.iter().enumerate() {
         match statement {
             Statement::Net(_) => {}
-            Statement::Link(link) => names.connect(link, &mut draft, report),
+            Statement::Link(link) => names.connect(link, is_faulty(i), &mut draft, report),
             Statement::Node(statement) => {
                 if let Some(&first) = first_of.get(&(std::ptr::from_ref(statement) as usize)) {
                     names.attach(statement, first, &mut draft, report);
@@ -127,15 +157,13 @@ impl Names {
             let message = format!("`{value}` cannot name a net");
             report.error(*span, message, "it is a word of the language, so no node could be attached to it");
         }
-        let line = report.line(*span);
         match self.nets.entry(value.to_lowercase()) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert((index, *span));
+            Entry::Vacant(entry) => {
+                entry.insert(Declared { what: index, name: value.clone(), span: *span });
                 true
             }
-            std::collections::btree_map::Entry::Occupied(entry) => {
-                let first = report.line(entry.get().1);
-                let label = said_before(first, line);
+            Entry::Occupied(entry) => {
+                let label = said_before(entry.get(), value, *span, report);
                 report.error(*span, format!("the net `{value}` is declared twice"), label);
                 false
             }
@@ -207,7 +235,7 @@ impl Names {
         }
         for node in &mut draft.nodes[first..] {
             node.duplicate = clashes;
-            node.broken = clashes;
+            node.broken |= clashes;
         }
     }
 
@@ -220,22 +248,17 @@ impl Names {
         member_of: Option<&str>,
         report: &mut Report,
     ) -> bool {
-        use std::collections::btree_map::Entry;
-        let line = report.line(span);
         match self.nodes.entry(name.to_lowercase()) {
             Entry::Vacant(entry) => {
-                entry.insert((known, span));
+                entry.insert(Declared { what: known, name: name.to_owned(), span });
                 true
             }
             Entry::Occupied(entry) => {
-                let (other, first) = *entry.get();
-                let mut label = said_before(report.line(first), line);
+                let mut label = said_before(entry.get(), name, span, report);
                 if let Some(array) = member_of {
                     label = format!("the array `{array}` has a member `{name}`; {label}");
                 } else if name == "host" {
                     label.push_str(" (the host is the node the test body runs in)");
-                } else if matches!(other, Known::Node(_)) && matches!(known, Known::Node(_)) {
-                    label.push_str("; names that differ only in case are the same");
                 }
                 report.error(span, format!("the node `{name}` is declared twice"), label);
                 false
@@ -245,7 +268,8 @@ impl Names {
 
     fn connect<'t>(
         &mut self,
-        statement: &'t crate::model::LinkStatement,
+        statement: &'t LinkStatement,
+        faulty: bool,
         draft: &mut Draft<'t>,
         report: &mut Report,
     ) {
@@ -279,7 +303,7 @@ impl Names {
             draft.nodes[node].interfaces.push(new_interface(Wire::Link(index), span));
             (node, draft.nodes[node].interfaces.len() - 1)
         });
-        draft.links.push(Link { statement, name, subnets: Vec::new(), ends, broken: false });
+        draft.links.push(Link { statement, name, subnets: Vec::new(), ends, broken: faulty });
     }
 
     /// Puts a node, or all members of an array, on its nets.
@@ -316,6 +340,13 @@ impl Names {
             draft.nodes[node].broken |= broken;
             for &(net, attachment) in &found {
                 let interface = draft.nodes[node].interfaces.len();
+                // Beyond what can be, members are only counted: an array on many nets would take much memory
+                // before its error is reported.
+                draft.nets[net].joined += 1;
+                if draft.nets[net].joined > MAX_PORTS + 1 {
+                    draft.nodes[node].broken = true;
+                    continue;
+                }
                 draft.nets[net].members.push((node, interface));
                 let new = new_interface(Wire::Net(net), attachment.net.span);
                 draft.nodes[node].interfaces.push(Interface { attachment: Some(attachment), ..new });
@@ -326,8 +357,10 @@ impl Names {
     /// The node of a name; an error when there is none.
     pub fn node(&self, name: &Spanned<String>, draft: &Draft<'_>, report: &mut Report) -> Option<usize> {
         match self.nodes.get(&name.value.to_lowercase()) {
-            Some((Known::Node(node), _)) if draft.nodes[*node].name == name.value => Some(*node),
-            Some((Known::Array(array), _)) => {
+            Some(Declared { what: Known::Node(node), name: exact, .. }) if *exact == name.value => {
+                Some(*node)
+            }
+            Some(Declared { what: Known::Array(array), .. }) => {
                 let members: Vec<&str> =
                     draft.arrays[*array].members.iter().map(|m| draft.nodes[*m].name.as_str()).collect();
                 let message = format!("`{}` is an array", name.value);
@@ -347,7 +380,7 @@ impl Names {
 
     /// The net of an attachment; an error when there is none.
     fn net(&self, name: &Spanned<String>, draft: &Draft<'_>, report: &mut Report) -> Option<usize> {
-        let found = self.exact_net(&name.value, draft);
+        let found = self.exact_net(&name.value);
         if found.is_none() && !self.lenient {
             let mut label = nets_here(&name.value, draft);
             if let Some(word) = nearest(&name.value, crate::syntax::node_words())
@@ -356,21 +389,23 @@ impl Names {
                 label.push_str(&format!(" (did you mean the attribute `{word}`?)"));
             }
             let diagnostic = report.error(name.span, format!("unknown net `{}`", name.value), label);
-            if self.nodes.contains_key(&name.value.to_lowercase()) {
+            if self.links.contains_key(&name.value) {
+                diagnostic.help(format!("`{}` is a link, whose ends are attached already", name.value));
+            } else if self.nodes.contains_key(&name.value.to_lowercase()) {
                 diagnostic.help(format!("to wire two nodes directly, write `link A {}`", name.value));
             }
         }
         found
     }
 
-    fn exact_net(&self, name: &str, draft: &Draft<'_>) -> Option<usize> {
-        let (net, _) = self.nets.get(&name.to_lowercase())?;
-        (draft.nets[*net].statement.name.value == name).then_some(*net)
+    fn exact_net(&self, name: &str) -> Option<usize> {
+        let net = self.nets.get(&name.to_lowercase())?;
+        (net.name == name).then_some(net.what)
     }
 
     /// The net or link of a name; an error when there is none.
     pub fn wire(&self, name: &Spanned<String>, draft: &Draft<'_>, report: &mut Report) -> Option<Wire> {
-        if let Some(net) = self.exact_net(&name.value, draft) {
+        if let Some(net) = self.exact_net(&name.value) {
             return Some(Wire::Net(net));
         }
         if let Some(link) = self.links.get(&name.value) {
@@ -388,9 +423,14 @@ fn nets_here(wrong: &str, draft: &Draft<'_>) -> String {
     suggestion("nets", wrong, draft.nets.iter().map(|net| net.statement.name.value.as_str()))
 }
 
-fn said_before(first: usize, here: usize) -> String {
-    match first {
-        first if first == here => "first on the same line".to_owned(),
-        first => format!("first on line {first}"),
+/// Where a name was declared first.
+fn said_before<T>(first: &Declared<T>, name: &str, span: Span, report: &Report) -> String {
+    let mut text = match (report.line(first.span), report.line(span)) {
+        (first, here) if first == here => "first on the same line".to_owned(),
+        (first, _) => format!("first on line {first}"),
+    };
+    if first.name != name {
+        text.push_str(&format!(" as `{}`; case makes no difference", first.name));
     }
+    text
 }

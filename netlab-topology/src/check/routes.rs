@@ -276,6 +276,9 @@ fn router(
         extra.iter().any(|addr| destination.contains(&addr.value.addr()))
     };
     if !that.forwards && !destination.is_some_and(owns) {
+        if that.broken {
+            return None;
+        }
         report
             .error(span, format!("`{name}` does not forward"), "expected a router")
             .help(format!("declare it `router {name}`, or add `forward`"));
@@ -335,7 +338,12 @@ fn static_route(
     match &route.hop.value {
         Hop::Addr(addr) => {
             if Family::of(*addr) != family {
-                wrong_family(report, &addr.to_string());
+                let message = format!("this is no way to `{destination}`");
+                report.error(
+                    route.hop.span,
+                    message,
+                    format!("`{addr}` is no {} address", family_name(family)),
+                );
                 return None;
             }
             let hop = on_own_net(draft, node, *addr, route.hop.span, report)?;

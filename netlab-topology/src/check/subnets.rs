@@ -27,13 +27,13 @@ pub(super) fn choose(draft: &mut Draft<'_>, report: &mut Report) {
         let (subnets, broken) = check(&statement.subnets, report);
         written.extend(subnets.iter().map(|(subnet, span)| (*subnet, *span, format!("net `{name}`"))));
         draft.nets[i].subnets = subnets.into_iter().map(|(subnet, _)| subnet).collect();
-        draft.nets[i].broken = broken;
+        draft.nets[i].broken |= broken;
     }
     for link in &mut draft.links {
         let (subnets, broken) = check(&link.statement.subnets, report);
         let name = &link.name;
         written.extend(subnets.iter().map(|(subnet, span)| (*subnet, *span, format!("link `{name}`"))));
-        link.broken = broken;
+        link.broken |= broken;
         for (subnet, span) in subnets {
             if subnet.usable().end() == subnet.usable().start() {
                 report.error(

@@ -35,9 +35,13 @@ pub(super) fn resolve(draft: &mut Draft<'_>, report: &mut Report) {
             let found = node.interfaces.iter().find(|i| device.as_deref() == i.name().map(IfName::as_str));
             if !of_kernel && found.is_none() {
                 if !node.broken {
-                    let names = node.interfaces.iter().filter_map(|i| Some(i.name()?.as_str()));
-                    let message = format!("`{}` has no such interface", node.name);
-                    report.error(key.span, message, format!("interfaces here: {}", enumerate(names)));
+                    let names: Vec<&str> =
+                        node.interfaces.iter().filter_map(|i| Some(i.name()?.as_str())).collect();
+                    let label = match names.is_empty() {
+                        true => format!("`{}` is on no net", node.name),
+                        false => format!("interfaces here: {}", enumerate(names)),
+                    };
+                    report.error(key.span, format!("`{}` has no such interface", node.name), label);
                 }
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::parser::{Parsed, Parser, Reported};
+use super::parser::{Parsed, Parser};
 use super::token::{Kind, Token};
 use super::values;
 use super::words::{Meaning, On, meaning, words_on};
@@ -262,11 +262,8 @@ impl<'s> Parser<'_, 's> {
     fn port(&mut self, text: &str, span: Span) -> Parsed<Spanned<u16>> {
         match values::port(text) {
             Ok(port) => Ok(Spanned::new(port, span)),
-            Err(wrong) => {
-                // Nothing to underline in `red:`, so point at where the port would be.
-                self.report.error(span, format!("`{text}` is not a port"), wrong);
-                Err(Reported)
-            }
+            Err(wrong) if text.is_empty() => self.fail(span, "the port is missing", wrong),
+            Err(wrong) => self.fail(span, format!("`{text}` is not a port"), wrong),
         }
     }
 

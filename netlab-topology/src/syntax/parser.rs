@@ -24,6 +24,8 @@ pub(super) type Parsed<T> = Result<T, Reported>;
 /// What a text says.
 pub(crate) struct Parse {
     pub statements: Vec<Statement>,
+    /// For each statement, whether something in it could not be read.
+    pub faulty: Vec<bool>,
     /// Whether all names it declares are among the statements, in spite of errors.
     pub complete: bool,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Parse {
 /// Reads a text; what is wrong goes into the report.
 pub(crate) fn parse(text: &str, report: &mut Report) -> Parse {
     let tokens = tokens(text, report);
+    let unclosed = !report.is_empty();
     let nets = tokens
         .windows(2)
         .filter(|pair| pair[0].kind == Kind::Word && pair[0].text == "net")
@@ -38,18 +41,22 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Parse {
         .collect();
     let mut parser = Parser { tokens: &tokens, at: 0, report, nets, complete: true };
     let mut statements = Vec::new();
+    let mut faulty = Vec::new();
     while parser.at < tokens.len() {
+        let errors = parser.report.len();
         if parser.peek().kind == Kind::End {
             parser.at += 1;
         } else if let Ok(statement) = parser.statement() {
             statements.push(statement);
+            faulty.push(parser.report.len() > errors);
         } else {
             parser.complete = false;
             parser.skip_statement();
         }
     }
-    let complete = parser.complete;
-    Parse { statements, complete }
+    // A quote that is not closed is no token, so what it was for is unknown.
+    let complete = parser.complete && !unclosed;
+    Parse { statements, faulty, complete }
 }
 
 pub(super) struct Parser<'p, 's> {
@@ -189,8 +196,9 @@ impl<'s> Parser<'_, 's> {
     }
 
     fn net(&mut self) -> Parsed<NetStatement> {
+        let quoted = self.peek().kind == Kind::Quoted;
         let name = self.name("the name of the net")?;
-        if name.value.parse::<IpNet>().is_ok() {
+        if !quoted && name.value.parse::<IpNet>().is_ok() {
             return self.fail(
                 name.span,
                 "this net has no name",

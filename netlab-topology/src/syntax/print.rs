@@ -16,9 +16,16 @@ use crate::model::{
 /// Longest name that the others are aligned with.
 const WIDEST: usize = 24;
 
-/// Writes statements, one a line, their columns aligned.
+/// A statement as printed: its verb, its name, and the rest.
+pub(crate) type Row = (&'static str, String, String);
+
+/// Writes statements, one a line.
 pub(crate) fn print(statements: &[Statement], out: &mut impl Write) -> fmt::Result {
-    let rows: Vec<(&str, String, String)> = statements.iter().map(row).collect();
+    print_rows(&statements.iter().map(row).collect::<Vec<_>>(), out)
+}
+
+/// Writes rows, one a line, their columns aligned.
+pub(crate) fn print_rows(rows: &[Row], out: &mut impl Write) -> fmt::Result {
     let verb = rows.iter().map(|(verb, ..)| verb.len()).max().unwrap_or(0);
     let name =
         rows.iter().map(|(_, name, _)| name.chars().count()).filter(|n| *n <= WIDEST).max().unwrap_or(0);
@@ -36,7 +43,7 @@ pub(crate) fn print(statements: &[Statement], out: &mut impl Write) -> fmt::Resu
 }
 
 /// The verb, the name and the rest of a statement.
-fn row(statement: &Statement) -> (&'static str, String, String) {
+fn row(statement: &Statement) -> Row {
     let mut items = Vec::new();
     match statement {
         Statement::Net(NetStatement { name, subnets, attributes }) => {
@@ -63,11 +70,7 @@ fn row(statement: &Statement) -> (&'static str, String, String) {
 
 fn attachments(node: &NodeStatement, items: &mut Vec<String>) {
     for attachment in &node.attachments {
-        let mut text = if is_word(&attachment.net.value) {
-            quote(&attachment.net.value)
-        } else {
-            plain_or_quoted(&attachment.net.value)
-        };
+        let mut text = net_of_attachment(&attachment.net.value);
         for (i, addr) in attachment.addrs.iter().enumerate() {
             text.push(if i == 0 { '=' } else { ',' });
             text.push_str(&attachment_addr(addr.value));
@@ -79,6 +82,11 @@ fn attachments(node: &NodeStatement, items: &mut Vec<String>) {
         }
         items.push(text);
     }
+}
+
+/// A net where an attribute could stand.
+pub(crate) fn net_of_attachment(net: &str) -> String {
+    if is_word(net) { quote(net) } else { plain_or_quoted(net) }
 }
 
 fn attachment_addr(addr: AttachmentAddr) -> String {
@@ -155,26 +163,32 @@ fn dnat(dnat: &Dnat) -> String {
 }
 
 fn sysctl(Sysctl { key, value }: &Sysctl) -> String {
-    let value = &value.value;
+    sysctl_text(&key.value, &value.value)
+}
+
+/// A sysctl from its key and its value.
+pub(crate) fn sysctl_text(key: &str, value: &str) -> String {
     let words_stay = !value.is_empty()
         && value.split(' ').all(|word| {
             !word.is_empty()
                 && !word.contains(['(', ')', ';', '#', '\'', '"'])
                 && !word.contains(char::is_whitespace)
         });
-    let key = if key.value.is_empty() || key.value.contains(is_special) || key.value.contains("->") {
-        quote(&key.value)
-    } else {
-        key.value.clone()
-    };
-    format!("sysctl({key}={})", if words_stay { value.clone() } else { quote(value) })
+    let key = one_word(key);
+    format!("sysctl({key}={})", if words_stay { value.to_owned() } else { quote(value) })
 }
 
 /// A name as it is, or in quotes where it could be taken for something else.
-fn plain_or_quoted(name: &str) -> String {
+pub(crate) fn plain_or_quoted(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if plain { name.to_owned() } else { quote(name) }
+}
+
+/// A value of any kind, given as text: one word of the language, right or wrong.
+pub(crate) fn one_word(text: &str) -> String {
+    let plain = !text.is_empty() && !text.contains(is_special) && !text.contains("->");
+    if plain { text.to_owned() } else { quote(text) }
 }
 
 fn quote(text: &str) -> String {

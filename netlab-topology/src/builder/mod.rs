@@ -1,0 +1,7 @@
+//! A topology in code, with the nouns of the language.
+
+mod items;
+mod statements;
+
+pub use items::{AttachmentBuilder, LinkBuilder, NetBuilder, NodeBuilder};
+pub use statements::Builder;
