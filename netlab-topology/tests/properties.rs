@@ -281,7 +281,10 @@ fn check_steps(plan: &Plan) {
                 assert!(places.contains(&peer_place.0));
                 master.as_ref()
             }
-            Op::SetUp { dev } | Op::DisableOffload { dev } | Op::AddAddress { dev, .. } => Some(dev),
+            Op::SetUp { dev }
+            | Op::DisableLinkLocal { dev }
+            | Op::DisableOffload { dev }
+            | Op::AddAddress { dev, .. } => Some(dev),
             Op::AddRoute { dev, destination, .. } => {
                 assert!(routes.insert((place, *destination)), "{} twice", step.op);
                 Some(dev)

@@ -234,6 +234,7 @@ impl<K: Kernel> Executor<'_, K> {
             }
             Op::AddBridge { .. }
             | Op::AddVeth { .. }
+            | Op::DisableLinkLocal { .. }
             | Op::SetUp { .. }
             | Op::AddAddress { .. }
             | Op::AddRoute { .. } => {
@@ -267,6 +268,7 @@ fn together(first: &Step, other: &Step) -> bool {
         Op::AddNamespace { .. } | Op::DisableOffload { .. } => Kind::Single,
         Op::AddBridge { .. }
         | Op::AddVeth { .. }
+        | Op::DisableLinkLocal { .. }
         | Op::SetUp { .. }
         | Op::AddAddress { .. }
         | Op::AddRoute { .. } => Kind::Route,

@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use netlab_topology::plan::{Dev, Op, Place, Step, VethEnd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{BridgeStpState, InfoData, InfoVeth, LinkAttribute};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute,
+};
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::{
     AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
@@ -49,6 +51,12 @@ pub(crate) fn messages(
                 veth = veth.controller(master.index).up();
             }
             out(NEW, RouteNetlinkMessage::NewLink(veth.build()));
+        }
+        Op::DisableLinkLocal { dev } => {
+            let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+            let message = LinkUnspec::new_with_index(dev.index)
+                .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
+            out(0, RouteNetlinkMessage::SetLink(message.build()));
         }
         Op::SetUp { dev } => {
             out(0, RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(dev.index).up().build()));

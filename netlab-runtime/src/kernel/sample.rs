@@ -49,6 +49,7 @@ pub(super) fn steps() -> Vec<Step> {
     };
     add(0, bridge("lan", 100, 0x10, false));
     add(0, veth(end("inner-0", 101, 0x21), Some(dev("lan", 100)), 1, end("eth0", 100, 0x11)));
+    add(0, Op::DisableLinkLocal { dev: dev("inner-0", 101) });
     add(0, veth(end("eth1", 102, 0x12), None, 2, end("eth0", 100, 0x13)));
     add(4, bridge("br", 100, 0x30, true));
     add(4, veth(end("outer-1", 101, 0x31), Some(dev("br", 100)), 2, end("eth1", 101, 0x14)));

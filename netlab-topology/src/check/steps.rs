@@ -7,6 +7,9 @@ use super::draft::{Draft, Rule};
 use super::produce::loopback;
 use crate::plan::{Action, Dev, Hook, Match, Nft, Op, Place, Plan, Step, VethEnd};
 
+/// Smallest MTU of an interface with IPv6 (RFC 8200 section 5; `IPV6_MIN_MTU` in `include/uapi/linux/ipv6.h`).
+const IPV6_MIN_MTU: u32 = 1280;
+
 /// All steps of a plan that has everything else.
 pub(super) fn steps(plan: &Plan, draft: &Draft<'_>) -> Vec<Step> {
     let mut steps = Steps { list: Vec::new() };
@@ -77,10 +80,6 @@ impl Steps {
         self.sysctl(place, "net.ipv6.conf.default.accept_ra", "0");
         if place == Place::HOST && plan.nets.iter().any(|net| net.place == place) {
             self.bridge_sysctls(place);
-            if !sets_disable_ipv6(draft) {
-                // Ports would have link-local addresses and talk to their nodes; bridges get theirs back below.
-                self.sysctl(place, "net.ipv6.conf.default.disable_ipv6", "1");
-            }
         }
         for (key, value) in &draft.nodes[node].sysctls.early {
             self.sysctl(place, key, value);
@@ -121,6 +120,11 @@ impl Steps {
                     peer: VethEnd { dev: interface.dev.clone(), mac: interface.mac, mtu: interface.mtu },
                 },
             );
+            // Ports would have link-local addresses and talk to their nodes; the switch namespace has IPv6 off. An
+            // interface too small for IPv6 has no such setting (`inet6_validate_link_af`).
+            if place == Place::HOST && bridge.mtu >= IPV6_MIN_MTU {
+                self.add(place, Op::DisableLinkLocal { dev: port.dev.clone() });
+            }
         }
     }
 
@@ -137,14 +141,6 @@ impl Steps {
     /// What a node has on its interfaces.
     fn inside(&mut self, plan: &Plan, draft: &Draft<'_>, index: usize, place: Place) {
         let node = &plan.nodes[index];
-        if place == Place::HOST && plan.nets.iter().any(|net| net.place == place) && !sets_disable_ipv6(draft)
-        {
-            for interface in &node.interfaces {
-                let name = interface.dev.name.as_str().replace('.', "/");
-                self.sysctl(place, &format!("net.ipv6.conf.{name}.disable_ipv6"), "0");
-            }
-            self.sysctl(place, "net.ipv6.conf.default.disable_ipv6", "0");
-        }
         for (key, value) in &draft.nodes[index].sysctls.late {
             self.sysctl(place, key, value);
         }
@@ -221,9 +217,4 @@ impl Steps {
             self.add(place, Op::Nft(Nft::AddRule { hook, matches, action }));
         }
     }
-}
-
-/// Whether the user decides about IPv6 on the host's interfaces.
-fn sets_disable_ipv6(draft: &Draft<'_>) -> bool {
-    draft.nodes[0].sysctls.early.iter().any(|(key, _)| key.ends_with(".disable_ipv6"))
 }

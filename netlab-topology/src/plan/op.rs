@@ -102,6 +102,12 @@ pub enum Op {
         /// The interface.
         dev: Dev,
     },
+    /// Keeps the kernel from giving an interface a link-local address: a port of a bridge that bears addresses itself
+    /// has none.
+    DisableLinkLocal {
+        /// The interface.
+        dev: Dev,
+    },
     /// Turns transmit checksum and segmentation offload off.
     DisableOffload {
         /// The interface.
@@ -277,6 +283,7 @@ impl fmt::Display for Op {
                 write!(f, " address {} mtu {} numtxqueues 1 numrxqueues 1", peer.mac, peer.mtu)
             }
             Self::SetUp { dev } => write!(f, "ip link set {dev} up"),
+            Self::DisableLinkLocal { dev } => write!(f, "ip link set {dev} addrgenmode none"),
             Self::DisableOffload { dev } => write!(f, "ethtool -K {dev} tx off tso off gso off"),
             Self::AddAddress { dev, addr: addr @ IpNet::V4(net) } => {
                 write!(f, "ip addr add {addr}")?;
