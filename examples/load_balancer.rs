@@ -39,7 +39,11 @@ async fn load_balancer(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> netl
 
     println!("{REQUESTS} requests from client to lb:80 were answered by");
     for (backend, count) in &share {
-        println!("  {backend}  {:<30}  {count:>2}  {:>3.0} %", "█".repeat(*count), *count as f64 * 100.0 / REQUESTS as f64);
+        println!(
+            "  {backend}  {:<30}  {count:>2}  {:>3.0} %",
+            "█".repeat(*count),
+            *count as f64 * 100.0 / REQUESTS as f64
+        );
     }
     let expected = ["web1", "web2", "web3"].map(|name| (name.to_owned(), REQUESTS / 3));
     assert_eq!(share, BTreeMap::from(expected), "round robin gives every backend the same share");

@@ -31,7 +31,7 @@
 //! | set-up | none | the line `netlab::main!();` and the target in `Cargo.toml` |
 //! | beside other `#[test]`s | yes | no: it runs netlab's tests only |
 //! | a test that cannot run here | fails, and says what to do | is ignored with the reason |
-//! | finished labs | are taken down one by one | are taken down in batches, which is faster |
+//! | arguments | the standard harness's | the same, and `--report-time`, `--shuffle` and several filters on stable Rust |
 //!
 //! The second needs this in `Cargo.toml`; with `[[example]]` and `test = true` it makes an example that
 //! `cargo run --example NAME` runs as well, its output shown live:
@@ -42,7 +42,8 @@
 //! harness = false
 //! ```
 //!
-//! cargo-nextest runs both. On systems other than Linux everything compiles, and the tests are ignored.
+//! cargo-nextest runs both, at the price of a process for each test that cannot keep finished labs for later: the kernel
+//! destroys their bridges while the next tests build theirs.
 //!
 //! # How a test runs
 //!
@@ -57,8 +58,10 @@
 //! | variable | |
 //! |---|---|
 //! | `NETLAB_STRICT=1` | what cannot run here fails; also with `CI` set |
-//! | `NETLAB_TIMEOUT=30s` | how long a test may take that does not say it itself |
+//! | `NETLAB_TIMEOUT=30s` | how long a test may take that does not say it itself; 60 seconds unless set |
 //! | `NETLAB_TIMEOUT_SCALE=4` | multiplies every limit, for slow machines |
+//! | `NETLAB_THREADS=2` | how many tests netlab's own harness runs at once; else `RUST_TEST_THREADS`, else as many as processors |
+//! | `NETLAB_RETIRE=0` | of how many finished labs the namespaces are let go together, since their end slows the next build; 32 unless set |
 
 #![forbid(unsafe_code)]
 
@@ -80,6 +83,16 @@ pub mod inspect {
         FdbEntry, Interface, Neighbour, NeighbourState, OperState, Route,
     };
     pub use netlab_runtime::lab::{Dump, NodeDump};
+}
+
+/// The topology language as a library: the builder, its errors, and the plan made of a topology.
+pub mod topology {
+    // Not `model` and `plan`: with a second `Node` or `Net` the compiler would write `netlab::Node` in its messages.
+    #[doc(no_inline)]
+    pub use netlab_topology::{
+        AttachmentBuilder, Builder, Diagnostic, Diagnostics, IfName, LinkBuilder, MacAddr, NetBuilder,
+        NodeBuilder, Plan, Span, Topology,
+    };
 }
 
 #[doc = include_str!("attribute.md")]

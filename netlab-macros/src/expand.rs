@@ -27,6 +27,8 @@ pub fn broken(errors: &Errors, function: &Function) -> TokenStream {
     function.sig.inputs =
         function.sig.inputs.into_iter().filter(|arg| matches!(arg, FnArg::Typed(_))).collect();
     function.sig.variadic = None;
+    // What a `const fn` may do is another question.
+    function.sig.constness = None;
     let Function { attrs, vis, sig, body } = function;
     let attrs = attrs.iter().filter(|attr| {
         let last = attr.path().segments.last().map(|last| last.ident.to_string());

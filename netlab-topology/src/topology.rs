@@ -14,6 +14,8 @@ use crate::diagnostic::Diagnostics;
 ///
 /// Its `Display` is text again, in canonical form: `Topology::parse(&t.to_string(), "x") == Ok(t)` for every `t`.
 /// Equality ignores layout, comments and the order of attributes that mean different things.
+///
+#[doc = include_str!("../LANGUAGE.md")]
 #[derive(Clone, Default)]
 pub struct Topology {
     source: Arc<Source>,

@@ -12,20 +12,18 @@ fn helper_beside_the_test() -> u32 {
 }
 
 mod functions {
-    use super::*;
-
     #[netlab::test]
     fn plain() {}
 
     #[netlab::test]
-    fn with_a_result() -> Result {
+    fn with_a_result() -> netlab::Result {
         let number: u32 = "7".parse()?;
         assert_eq!(number, super::helper_beside_the_test());
         Ok(())
     }
 
     #[netlab::test]
-    fn with_a_result_of_another_kind() -> std::result::Result<(), std::num::ParseIntError> {
+    fn with_a_result_of_another_kind() -> Result<(), std::num::ParseIntError> {
         "7".parse::<u32>().map(drop)
     }
 
@@ -35,7 +33,7 @@ mod functions {
     }
 
     #[netlab::test]
-    async fn asynchronous_with_a_result() -> Result {
+    async fn asynchronous_with_a_result() -> netlab::Result {
         tokio::task::yield_now().await;
         Ok(())
     }
@@ -51,8 +49,6 @@ mod functions {
 }
 
 mod attributes {
-    use super::*;
-
     #[netlab::test]
     #[should_panic]
     fn panics() {
@@ -131,7 +127,7 @@ mod topologies {
         Topology::parse(TWO_NODES, "two nodes").expect("it is right")
     }
 
-    fn two_nodes_if_right() -> std::result::Result<Topology, Diagnostics> {
+    fn two_nodes_if_right() -> Result<Topology, Diagnostics> {
         Topology::parse(TWO_NODES, "two nodes")
     }
 
@@ -202,7 +198,7 @@ mod parameters {
         host: Node,
         client: Node,
         web: [Node; 2],
-        web2: netlab::Node,
+        web2: Node,
         two_words: Node,
         lan: Net,
         up_stream: Net,

@@ -34,7 +34,7 @@ fn refused(text: &str) -> String {
 fn a_refusal_at_any_step_names_it_and_leaves_nothing() -> netlab::Result {
     // The host is taken: what a second lab wants to make there is there already.
     let text = refused("net lan 10.1.0.0/24; node host lan; node b lan");
-    assert!(text.starts_with("lab `wrong`: node `host`: `ip link add lan index 100 up "), "{text}");
+    assert!(text.starts_with("lab `wrong`: node `host`: `ip link add lan index 100 address "), "{text}");
     assert!(text.contains("file exists (os error 17)"), "{text}");
     let text = refused("node b; link host b 10.2.0.0/30");
     assert!(text.starts_with("lab `wrong`: node `host`: `ip link add eth0 index 100 "), "{text}");

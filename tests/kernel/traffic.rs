@@ -148,6 +148,33 @@ fn pair() -> Plan {
     Topology::parse(text, "pair").and_then(|topology| topology.plan()).expect("the topology is right")
 }
 
+/// Trap: a bridge follows its ports up to a second late, and what the host sends by it before that is lost.
+#[netlab::test]
+fn first_packets_of_a_host_on_a_bridge_are_not_lost() -> netlab::Result {
+    let plan = |text: &str| Topology::parse(text, "bridge").and_then(|topology| topology.plan());
+    let plans = [
+        plan("net lan 10.0.0.0/24; node host lan; node a lan")?,
+        plan("net lan fd00::/64; node host lan; node a lan")?,
+    ];
+    for round in 0..60 {
+        // A host of its own for each lab.
+        let lab = std::thread::scope(|scope| {
+            let fresh = scope.spawn(|| -> netlab::Result<Lab> {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a thread of its own, which ends in the namespace it makes"
+                )]
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
+                Ok(Lab::build(plans[round % 2].clone())?)
+            });
+            fresh.join().expect("building does not panic")
+        })?;
+        let reply = lab.host().ping(lab.node("a")?.addr()).timeout(BEFORE_ARP_RETRY).blocking();
+        reply.unwrap_or_else(|error| panic!("round {round}: {error:?}\n{}", lab.dump().expect("a dump")));
+    }
+    Ok(())
+}
+
 /// Trap: a port whose carrier has just come drops frames until the link watch has run, and ARP waits a second.
 #[netlab::test]
 fn first_packets_between_fresh_nodes_are_not_lost() -> netlab::Result {

@@ -109,15 +109,33 @@ pub(crate) fn apply<K: Kernel>(
         kernel.host(places.len()).map_err(|error| BuildError::host(lab, &places[0], error, places.len()))?;
     let mut executor = Executor { kernel, steps, spaces: Vec::with_capacity(places.len()) };
     executor.spaces.push(host);
-    executor.run(places.len()).map_err(|failure| {
-        let step = &steps[failure.step];
-        let hint = hint::of(&step.op, &failure.error, places.len());
-        BuildError::step(lab, &places[step.place.0], step, failure, hint)
+    executor.run(places.len()).map_err(|stop| match stop {
+        Stop::Refused(failure) => {
+            let step = &steps[failure.step];
+            let hint = hint::of(&step.op, &failure.error, places.len());
+            BuildError::step(lab, &places[step.place.0], step, failure, hint)
+        }
+        Stop::Late(late) => BuildError::late(lab, &places[late.place.0], late),
     })?;
-    let spaces = &mut executor.spaces;
-    ready::wait(executor.kernel, steps, spaces)
-        .map_err(|late| BuildError::late(lab, &places[late.place.0], late))?;
     Ok(executor.spaces)
+}
+
+/// Why carrying out the steps stops.
+enum Stop {
+    Refused(Failure),
+    Late(ready::Late),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+impl From<ready::Late> for Stop {
+    fn from(late: ready::Late) -> Self {
+        Self::Late(late)
+    }
 }
 
 struct Executor<'a, K: Kernel> {
@@ -127,20 +145,22 @@ struct Executor<'a, K: Kernel> {
 }
 
 impl<K: Kernel> Executor<'_, K> {
-    fn run(&mut self, places: usize) -> Result<(), Failure> {
+    fn run(&mut self, places: usize) -> Result<(), Stop> {
         let mut next = self.make_namespaces()?;
         assert_eq!(
             self.spaces.len(),
             places,
             "a plan makes the namespace of every place before anything else"
         );
+        let ports = ready::ports(self.steps);
         while next < self.steps.len() {
             let end =
                 next + self.steps[next..].iter().take_while(|step| together(&self.steps[next], step)).count();
+            ready::wait_for_ports(self.kernel, &ports, &self.steps[next..end], &mut self.spaces)?;
             self.batch(next..end)?;
             next = end;
         }
-        Ok(())
+        Ok(ready::wait(self.kernel, self.steps, &mut self.spaces)?)
     }
 
     /// The leading namespaces and sysctls, each namespace with its own: the thread that makes it is in it then.

@@ -66,6 +66,15 @@ impl BuildError {
         Self::new(lab, node, operation, Refusal { error, detail: None, hint })
     }
 
+    /// The process is in no sandbox: a lab would be built into the machine's own network.
+    pub(crate) fn outside_a_sandbox(lab: &str, node: &str) -> Self {
+        let operation =
+            Operation::Other("this is the machine's own network, where no lab is built".to_owned());
+        let hint = Some("build it in a function under `#[netlab::test]`, which runs in a sandbox".to_owned());
+        let error = io::ErrorKind::PermissionDenied.into();
+        Self::new(lab, node, operation, Refusal { error, detail: None, hint })
+    }
+
     pub(super) fn late(lab: &str, node: &str, late: Late) -> Self {
         let what = late.what.unwrap_or_else(|| "its interfaces could not be watched".to_owned());
         let operation = Operation::Other(what);

@@ -1,7 +1,7 @@
 //! The way out of the refusals that are known.
 //!
 //! Kernel versions: masquerade and DNAT in the `inet` family came with 5.2 (`nft_masq`, `nft_nat`: "add inet support"),
-//! `clone3` that a sandbox is born by with 5.3; together with the long-term series that makes 5.4 the oldest supported.
+//! `close_range`, which a sandbox is born with, in 5.9.
 
 use std::io;
 

@@ -2,9 +2,8 @@
 //!
 //! A port whose carrier has just come is disabled until the kernel's link watch has run, up to a second later, and
 //! the first ARP request is lost with it (`net/core/link_watch.c`: events of devices that are not urgent wait for
-//! `HZ`). A bridge's own state comes still later; IPv4 works without it, and so only a bridge with IPv6 addresses is
-//! waited for: it gets its link-local address then, without which it asks for no neighbour of what it forwards
-//! (`ndisc_send_ns`).
+//! `HZ`). A bridge follows its ports as late again, and until then loses what it sends itself (`dev_activate` waits for
+//! the carrier). So a bridge that bears addresses is set up only when its ports are up: it has its carrier at once then.
 //!
 //! An IPv6 address is tentative until a worker of the kernel has joined its multicast group, even where no duplicates
 //! are looked for (`addrconf_dad_begin`); a neighbour that asks before is not heard, and asks again a second later.
@@ -27,15 +26,8 @@ pub(super) struct Late {
 
 /// Waits until a lab is ready.
 pub(super) fn wait<K: Kernel>(kernel: &mut K, steps: &[Step], spaces: &mut [K::Space]) -> Result<(), Late> {
-    for (place, devices) in devices(steps) {
-        match kernel.wait_until_up(&mut spaces[place.0], &devices) {
-            Ok(None) => {}
-            Ok(Some(dev)) => {
-                let what = Some(format!("interface `{dev}` did not come up"));
-                return Err(Late { place, what, error: io::ErrorKind::TimedOut.into() });
-            }
-            Err(error) => return Err(Late { place, what: None, error }),
-        }
+    for (place, devices) in wires(steps) {
+        wait_until_up(kernel, place, spaces, &devices)?;
     }
     for place in with_ipv6(steps) {
         match kernel.wait_until_settled(&mut spaces[place.0]) {
@@ -50,8 +42,52 @@ pub(super) fn wait<K: Kernel>(kernel: &mut K, steps: &[Step], spaces: &mut [K::S
     Ok(())
 }
 
-/// The interfaces to wait for in each place, bridges after their ports.
-fn devices(steps: &[Step]) -> BTreeMap<Place, Vec<&Dev>> {
+/// The ports of every bridge, by its place and index.
+pub(super) fn ports(steps: &[Step]) -> BTreeMap<(Place, u32), Vec<&Dev>> {
+    let mut ports: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for Step { place, op } in steps {
+        if let Op::AddVeth { end, master: Some(bridge), .. } = op {
+            ports.entry((*place, bridge.index)).or_default().push(&end.dev);
+        }
+    }
+    ports
+}
+
+/// Waits until the ports of those bridges are up that `coming` is about to set up.
+pub(super) fn wait_for_ports<K: Kernel>(
+    kernel: &mut K,
+    ports: &BTreeMap<(Place, u32), Vec<&Dev>>,
+    coming: &[Step],
+    spaces: &mut [K::Space],
+) -> Result<(), Late> {
+    for Step { place, op } in coming {
+        if let Op::SetUp { dev } = op
+            && let Some(ports) = ports.get(&(*place, dev.index))
+        {
+            wait_until_up(kernel, *place, spaces, ports)?;
+        }
+    }
+    Ok(())
+}
+
+fn wait_until_up<K: Kernel>(
+    kernel: &mut K,
+    place: Place,
+    spaces: &mut [K::Space],
+    devices: &[&Dev],
+) -> Result<(), Late> {
+    match kernel.wait_until_up(&mut spaces[place.0], devices) {
+        Ok(None) => Ok(()),
+        Ok(Some(dev)) => {
+            let what = Some(format!("interface `{dev}` did not come up"));
+            Err(Late { place, what, error: io::ErrorKind::TimedOut.into() })
+        }
+        Err(error) => Err(Late { place, what: None, error }),
+    }
+}
+
+/// The ends of the wires, in each place.
+fn wires(steps: &[Step]) -> BTreeMap<Place, Vec<&Dev>> {
     let mut up = BTreeSet::new();
     for Step { place, op } in steps {
         match op {
@@ -70,30 +106,7 @@ fn devices(steps: &[Step]) -> BTreeMap<Place, Vec<&Dev>> {
             devices.entry(*peer_place).or_default().push(&peer.dev);
         }
     }
-    for (place, bridge) in bridges_with_ipv6(steps) {
-        // Without a port it never comes up.
-        if let Some(devices) = devices.get_mut(&place) {
-            devices.push(bridge);
-        }
-    }
     devices
-}
-
-/// Bridges that bear IPv6 addresses and have a port, each once.
-fn bridges_with_ipv6(steps: &[Step]) -> impl Iterator<Item = (Place, &Dev)> {
-    steps.iter().filter_map(|Step { place: at, op }| match op {
-        Op::AddBridge { dev: bridge, .. } => {
-            let there = |step: &&Step| step.place == *at;
-            let ported = steps.iter().filter(there).any(
-                |step| matches!(&step.op, Op::AddVeth { master: Some(master), .. } if master.index == bridge.index),
-            );
-            let addressed = steps.iter().filter(there).any(|step| {
-                matches!(&step.op, Op::AddAddress { dev, addr } if dev.index == bridge.index && addr.addr().is_ipv6())
-            });
-            (ported && addressed).then_some((*at, bridge))
-        }
-        _ => None,
-    })
 }
 
 /// Places with an IPv6 address.

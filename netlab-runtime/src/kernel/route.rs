@@ -23,14 +23,15 @@ pub(crate) fn messages(
 ) -> bool {
     const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
     match &step.op {
-        Op::AddBridge { dev, mac, mtu } => {
-            let bridge = LinkBridge::new(dev.name.as_str())
+        Op::AddBridge { dev, mac, mtu, up } => {
+            let bridge = LinkMessageBuilder::<LinkBridge>::new(dev.name.as_str())
                 .index(dev.index)
                 .address(mac.0.to_vec())
                 .mtu(*mtu)
                 .stp_state(BridgeStpState::Disabled)
                 .forward_delay(0)
                 .mcast_snooping(false);
+            let bridge = if *up { bridge.up() } else { bridge };
             out(NEW, RouteNetlinkMessage::NewLink(bridge.build()));
         }
         Op::AddVeth { end, master, peer_place, peer, .. } => {

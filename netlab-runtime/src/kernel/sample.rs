@@ -34,10 +34,11 @@ pub(super) fn steps() -> Vec<Step> {
     add(4, sysctl("net.ipv6.conf.all.disable_ipv6", "1"));
     add(4, sysctl("net.ipv6.conf.default.disable_ipv6", "1"));
 
-    let bridge = |name, index, mac| Op::AddBridge {
+    let bridge = |name, index, mac, up| Op::AddBridge {
         dev: dev(name, index),
         mac: MacAddr([2, 0, 0, 0, 0, mac]),
         mtu: 1500,
+        up,
     };
     let veth = |end, master, peer_place: usize, peer| Op::AddVeth {
         end,
@@ -46,10 +47,10 @@ pub(super) fn steps() -> Vec<Step> {
         peer_name: PLACES[peer_place].to_owned(),
         peer,
     };
-    add(0, bridge("lan", 100, 0x10));
+    add(0, bridge("lan", 100, 0x10, false));
     add(0, veth(end("inner-0", 101, 0x21), Some(dev("lan", 100)), 1, end("eth0", 100, 0x11)));
     add(0, veth(end("eth1", 102, 0x12), None, 2, end("eth0", 100, 0x13)));
-    add(4, bridge("br", 100, 0x30));
+    add(4, bridge("br", 100, 0x30, true));
     add(4, veth(end("outer-1", 101, 0x31), Some(dev("br", 100)), 2, end("eth1", 101, 0x14)));
     add(4, veth(end("side-0", 102, 0x32), Some(dev("br", 100)), 3, end("eth0", 100, 0x15)));
 
@@ -61,13 +62,6 @@ pub(super) fn steps() -> Vec<Step> {
         via: Some(via.parse().unwrap()),
         dev: dev(name, index),
     };
-    add(0, up("lo", 1));
-    add(0, up("eth1", 102));
-    add(0, addr("lan", 100, "192.168.1.10/24"));
-    add(0, addr("lan", 100, "fd00:1::10/64"));
-    add(0, addr("eth1", 102, "203.0.113.1/30"));
-    add(0, addr("eth1", 102, "fd00:2::1/64"));
-    add(0, route("8.8.8.8/32", "203.0.113.2", "eth1", 102));
     add(1, up("lo", 1));
     add(1, up("eth0", 100));
     add(1, addr("eth0", 100, "192.168.1.11/24"));
@@ -85,6 +79,15 @@ pub(super) fn steps() -> Vec<Step> {
     add(3, up("lo", 1));
     add(3, up("eth0", 100));
     add(3, addr("eth0", 100, "10.0.0.2/24"));
+    // The host last: its bridge comes up when its ports have.
+    add(0, up("lo", 1));
+    add(0, up("lan", 100));
+    add(0, up("eth1", 102));
+    add(0, addr("lan", 100, "192.168.1.10/24"));
+    add(0, addr("lan", 100, "fd00:1::10/64"));
+    add(0, addr("eth1", 102, "203.0.113.1/30"));
+    add(0, addr("eth1", 102, "fd00:2::1/64"));
+    add(0, route("8.8.8.8/32", "203.0.113.2", "eth1", 102));
 
     let nft = |change| Op::Nft(change);
     add(0, nft(Nft::AddTable));

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use netlab_topology::Plan;
 use netlab_topology::plan::Place;
@@ -10,6 +11,14 @@ use super::dump::{self, Dump};
 use super::state::State;
 use super::{LabError, Link, Net, Node, find, hosts};
 use crate::kernel::{self, BuildError, Linux};
+
+/// Whether this process was born in a sandbox: elsewhere a lab would be built into the machine's own network.
+static IN_A_SANDBOX: AtomicBool = AtomicBool::new(false);
+
+/// Says that this process was born in a sandbox.
+pub(crate) fn in_a_sandbox() {
+    IN_A_SANDBOX.store(true, Ordering::Relaxed);
+}
 
 /// The live network of one test.
 ///
@@ -33,12 +42,13 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// What the kernel refused first. Nothing of the lab is left then.
+    /// What the kernel refused first. Nothing of the lab is left then. Outside a sandbox, that is outside of a function under
+    /// `#[netlab::test]`, nothing is tried: the machine's own network is never touched.
     ///
     /// # Privileges
     ///
     /// `CAP_SYS_ADMIN` and `CAP_NET_ADMIN` in the user namespace that owns the network namespace, as every sandbox has them;
-    /// Linux 5.4 or newer.
+    /// Linux 5.9 or newer.
     pub fn build(plan: Plan) -> Result<Self, BuildError> {
         Self::build_named("lab", plan)
     }
@@ -50,6 +60,9 @@ impl Lab {
     /// As [`build`](Self::build).
     pub fn build_named(name: impl Into<String>, plan: Plan) -> Result<Self, BuildError> {
         let name = name.into();
+        if !IN_A_SANDBOX.load(Ordering::Relaxed) {
+            return Err(BuildError::outside_a_sandbox(&name, plan.place_name(Place::HOST)));
+        }
         let spaces = kernel::apply(&mut Linux, &name, plan.places(), plan.steps())?;
         Ok(Self { state: Arc::new(State::new(name, plan, spaces)) })
     }
@@ -137,5 +150,17 @@ impl Lab {
     /// The place of a name of [`Plan::places`], for what concerns namespaces that are no nodes.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         (0..self.plan().places().len()).map(Place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outside_a_sandbox_nothing_is_built() {
+        let plan = netlab_topology::Topology::parse("node a", "test").unwrap().plan().unwrap();
+        let error = Lab::build(plan).expect_err("this is the machine's own network");
+        assert!(format!("{error:#}").contains("`#[netlab::test]`"), "{error:#}");
     }
 }

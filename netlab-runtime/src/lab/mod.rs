@@ -27,6 +27,7 @@ pub use endpoint::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use error::LabError;
 pub use link::Link;
 pub use live::Lab;
+pub(crate) use live::in_a_sandbox;
 pub use net::Net;
 pub use node::Node;
 pub use ping::{Ping, PingError, Reply};

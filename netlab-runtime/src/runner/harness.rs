@@ -133,6 +133,10 @@ fn trial(
             let reason = def.ignore.filter(|reason| !reason.is_empty()).map(ToOwned::to_owned);
             return Ok(Completion::Ignored { reason });
         }
+        if arguments.no_capture && arguments.format != Some(Format::Json) {
+            // What the test writes begins on a line of its own, below its name.
+            println!();
+        }
         let run = single::run(def, Harness::Own, arguments.no_capture, settings);
         told.remember(def, &arguments, &run);
         match run.outcome {

@@ -10,8 +10,9 @@ use crate::sandbox::Limit;
 
 /// How long a test may take where neither it nor `NETLAB_TIMEOUT` says.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Of how many finished labs the namespaces are held before they are let go together.
-const DEFAULT_RETIRE: usize = 32;
+/// Of how many finished labs the namespaces are held before they are let go together: more than most suites have,
+/// since the kernel spends some 16 ms on each bridge, one after the other, while nobody else can build.
+const DEFAULT_RETIRE: usize = 512;
 
 /// What the environment says.
 #[derive(Clone, Debug, PartialEq)]

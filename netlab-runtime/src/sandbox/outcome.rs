@@ -129,7 +129,7 @@ impl fmt::Display for Failure {
                     write!(f, " at {location}")?;
                 }
                 match message {
-                    Some(message) => write!(f, ": {message}"),
+                    Some(message) => write!(f, ": {}", beginning(message)),
                     None => write!(f, " with something that is not text"),
                 }
             }
@@ -159,6 +159,17 @@ impl fmt::Display for Failure {
             Self::Sandbox(text) => f.write_str(text),
         }
     }
+}
+
+/// The first line of a panic's message, up to a length: the whole of it is in the output, where the panic wrote it.
+fn beginning(message: &str) -> String {
+    const MOST: usize = 200;
+    let line = message.lines().next().unwrap_or("");
+    let mut short: String = line.chars().take(MOST).collect();
+    if short.len() < message.trim_end().len() {
+        short.push_str(" ...");
+    }
+    short
 }
 
 /// A duration as a person would write it: `10s`, `1.5s`, `250ms`.
@@ -200,6 +211,14 @@ mod tests {
         assert!(judged(Report::Error("e".to_owned()), Yes).contains("returned an error: e"));
         assert_eq!(judged(Report::Error("e".to_owned()), No), "returned an error: e");
         assert_eq!(judged(panicked(Some("oh")), No), "panicked: oh");
+    }
+
+    #[test]
+    fn of_a_long_panic_message_the_beginning_is_repeated() {
+        let long = "x".repeat(201);
+        assert_eq!(beginning("assertion failed\n  left: 1\n"), "assertion failed ...");
+        assert_eq!(beginning(&long), format!("{} ...", &long[1..]));
+        assert_eq!(beginning("on purpose\n"), "on purpose");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The namespaces of finished labs, which the runner holds for a while.
 //!
-//! The kernel's destruction of bridges stalls whatever builds at the same time, once per batch it is given; so
-//! namespaces are let go many together. They have no name anywhere: if the runner dies, so do they.
+//! The kernel's destruction of a bridge stalls whatever builds at the same time (`br_multicast_dev_del` waits for all
+//! RCU callbacks with the `rtnl` lock held), and a batch does so for each of its bridges. So namespaces are kept until the
+//! run ends, or until there are too many to keep. They have no name anywhere: when the runner dies, so do they.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
@@ -33,7 +34,10 @@ pub fn raise_descriptor_limit() -> nix::Result<u64> {
     Ok(wanted)
 }
 
-/// Holds a lab's namespaces until there are `batch` labs of them, or a quarter of the descriptors is taken.
+/// Namespaces enough to hold: each takes some 325 KiB of the kernel's memory.
+const MOST: usize = 1024;
+
+/// Holds a lab's namespaces until there are `batch` labs of them, or too many, or a quarter of the descriptors is taken.
 pub(super) fn hold(namespaces: Vec<OwnedFd>, batch: usize) {
     if namespaces.is_empty() {
         return;
@@ -41,7 +45,8 @@ pub(super) fn hold(namespaces: Vec<OwnedFd>, batch: usize) {
     let mut retired = RETIRED.lock().unwrap_or_else(PoisonError::into_inner);
     retired.labs += 1;
     retired.namespaces.extend(namespaces);
-    if retired.labs >= batch || retired.namespaces.len() as u64 * 4 >= limit() {
+    let held = retired.namespaces.len();
+    if retired.labs >= batch || held >= MOST || held as u64 * 4 >= limit() {
         retired.labs = 0;
         let finished = std::mem::take(&mut retired.namespaces);
         drop(retired);

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::report::{Report, Reporter};
 use super::{panics, parameters, retired, view};
-use crate::lab::Lab;
+use crate::lab::{Lab, in_a_sandbox};
 use crate::registry::{Body, BodyResult, Flavor, ShouldPanic, TestDef, TopologySource};
 use crate::runner::settings;
 use crate::sys::{environment, process, signal};
@@ -153,6 +153,7 @@ fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
             crate::error::Error::from(error)
         ))
     })?;
+    in_a_sandbox();
     let lab = Lab::build_named(def.function(), plan).map_err(|error| Report::Build(format!("{error:#}")))?;
     // The runner lets them go when it suits. Without that they go with this process, which is only slower.
     if let Err(error) = reporter.send_namespaces(&lab.namespaces()) {

@@ -5,7 +5,7 @@
 
 use super::draft::{Draft, Rule};
 use super::produce::loopback;
-use crate::plan::{Action, Dev, Hook, Match, Nft, Op, Place, Plan, Step, VethEnd, Wire};
+use crate::plan::{Action, Dev, Hook, Match, Nft, Op, Place, Plan, Step, VethEnd};
 
 /// All steps of a plan that has everything else.
 pub(super) fn steps(plan: &Plan, draft: &Draft<'_>) -> Vec<Step> {
@@ -28,8 +28,9 @@ pub(super) fn steps(plan: &Plan, draft: &Draft<'_>) -> Vec<Step> {
     for link in 0..plan.links.len() {
         steps.link(plan, link);
     }
-    for (index, node) in plan.nodes.iter().enumerate() {
-        steps.inside(plan, draft, index, node.place);
+    // The host last: its bridges come up when their ports have, and those when the nodes' ends have.
+    for index in (1..plan.nodes.len()).chain([0]) {
+        steps.inside(plan, draft, index, plan.nodes[index].place);
     }
     steps.offload_of_ports(plan, draft);
     for (index, node) in draft.nodes.iter().enumerate() {
@@ -105,7 +106,8 @@ impl Steps {
     fn star(&mut self, plan: &Plan, draft: &Draft<'_>, net: usize, place: Place) {
         let planned = &plan.nets[net];
         let Some(bridge) = &draft.nets[net].bridge else { return };
-        self.add(place, Op::AddBridge { dev: bridge.dev.clone(), mac: bridge.mac, mtu: bridge.mtu });
+        let up = place != Place::HOST;
+        self.add(place, Op::AddBridge { dev: bridge.dev.clone(), mac: bridge.mac, mtu: bridge.mtu, up });
         for port in &bridge.ports {
             let node = &plan.nodes[port.node];
             let interface = &node.interfaces[port.interface];
@@ -148,10 +150,7 @@ impl Steps {
         }
         self.add(place, Op::SetUp { dev: loopback() });
         for interface in &node.interfaces {
-            // A bridge is created up.
-            if !(place == Place::HOST && matches!(interface.wire, Wire::Net(_))) {
-                self.add(place, Op::SetUp { dev: interface.dev.clone() });
-            }
+            self.add(place, Op::SetUp { dev: interface.dev.clone() });
         }
         for (interface, planned) in draft.nodes[index].interfaces.iter().zip(&node.interfaces) {
             if !interface.offload {

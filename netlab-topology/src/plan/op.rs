@@ -68,7 +68,10 @@ pub enum Op {
         /// Value as written to the file.
         value: String,
     },
-    /// Creates a bridge, up, with multicast snooping off and no forward delay.
+    /// Creates a bridge with multicast snooping off and no forward delay.
+    ///
+    /// One that only switches is created up. One that bears addresses stays down until its ports are up in operation:
+    /// its own carrier follows theirs up to a second late, and what it sends before that is lost.
     AddBridge {
         /// Name and index.
         dev: Dev,
@@ -76,6 +79,8 @@ pub enum Op {
         mac: MacAddr,
         /// Largest packet, in bytes.
         mtu: u32,
+        /// Whether it is up from the start.
+        up: bool,
     },
     /// Creates a veth pair with its first end here and the other in `peer_place`, neither ever moved.
     ///
@@ -256,10 +261,11 @@ impl fmt::Display for Op {
                     write!(f, "sysctl -w {key}={value}")
                 }
             }
-            Self::AddBridge { dev, mac, mtu } => write!(
+            Self::AddBridge { dev, mac, mtu, up } => write!(
                 f,
-                "ip link add {dev} index {} up address {mac} mtu {mtu} type bridge forward_delay 0 mcast_snooping 0",
-                dev.index
+                "ip link add {dev} index {} {}address {mac} mtu {mtu} type bridge forward_delay 0 mcast_snooping 0",
+                dev.index,
+                if *up { "up " } else { "" }
             ),
             Self::AddVeth { end, master, peer_name, peer, .. } => {
                 write!(f, "ip link add {} index {}", end.dev, end.dev.index)?;

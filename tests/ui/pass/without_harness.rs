@@ -11,7 +11,7 @@ fn plain(lab: Lab) {
 
 #[netlab::test(topology = "net lan; node client lan")]
 #[should_panic]
-async fn asynchronous(client: Node) -> Result {
+async fn asynchronous(client: Node) -> netlab::Result {
     drop(client);
     Ok(())
 }
