@@ -10,11 +10,12 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::Criterion;
 use netlab::Plan;
 use netlab::prelude::*;
 
 mod floor;
+#[path = "../common/table.rs"]
 mod table;
 
 use table::Table;
@@ -52,25 +53,18 @@ impl Kept {
     }
 }
 
-/// Times `build` `count` times, each on a thread of its own.
-fn timed<T: Send + 'static>(
-    count: u64,
-    (table, row): (&mut Table, &str),
+/// Builds once, on a thread of its own.
+fn once<T: Send + 'static>(
     (kept, namespaces): (&mut Kept, usize),
-    mut build: impl FnMut() -> T + Send,
+    build: impl FnOnce() -> T + Send,
 ) -> Duration {
-    let mut total = Duration::ZERO;
-    for _ in 0..count {
-        let (lab, took) = on_a_thread(|| {
-            let start = Instant::now();
-            let lab = build();
-            (lab, start.elapsed())
-        });
-        kept.keep(lab, namespaces);
-        table.note(row, took);
-        total += took;
-    }
-    total
+    let (lab, took) = on_a_thread(|| {
+        let start = Instant::now();
+        let lab = build();
+        (lab, start.elapsed())
+    });
+    kept.keep(lab, namespaces);
+    took
 }
 
 fn plan(text: &str) -> Plan {
@@ -85,30 +79,44 @@ fn build(plan: &Plan) -> Lab {
     Lab::build(plan.clone()).unwrap_or_else(|error| panic!("{:?}", netlab::Error::from(error)))
 }
 
+/// The floor and netlab in turn, so that both meet the same machine: `pairs` times for the table, then each by itself
+/// for Criterion.
+fn side_by_side<T: Send + 'static>(
+    criterion: &mut Criterion,
+    table: &mut Table,
+    (group, pairs): (&str, usize),
+    namespaces: usize,
+    floor: impl Fn() -> T + Sync,
+    plan: &Plan,
+) {
+    let mut kept = Kept::default();
+    for _ in 0..pairs {
+        table.note(&format!("{group}, floor"), once((&mut kept, namespaces), &floor));
+        table.note(&format!("{group}, netlab"), once((&mut kept, namespaces), || build(plan)));
+    }
+    let mut criterion = criterion.benchmark_group(group);
+    criterion.sample_size(10);
+    criterion.bench_function("floor", |bencher| {
+        bencher.iter_custom(|count| (0..count).map(|_| once((&mut kept, namespaces), &floor)).sum());
+    });
+    criterion.bench_function("netlab", |bencher| {
+        bencher.iter_custom(|count| (0..count).map(|_| once((&mut kept, namespaces), || build(plan))).sum());
+    });
+    criterion.finish();
+}
+
 /// (1) The lab of scenario A.
 fn scenario_a(criterion: &mut Criterion, table: &mut Table) {
-    let mut kept = Kept::default();
-    let mut group = criterion.benchmark_group("build scenario A");
-    group.sample_size(20);
-    let plan = plan(SCENARIO_A);
-    // The floor first: its median is what the others are divided by.
-    group.bench_function("floor", |bencher| {
-        bencher.iter_custom(|count| {
-            let build = || floor::build().expect("the floor builds");
-            timed(count, (table, "scenario A, floor"), (&mut kept, 4), build)
-        });
-    });
-    group.bench_function("netlab", |bencher| {
-        bencher.iter_custom(|count| {
-            timed(count, (table, "scenario A, netlab"), (&mut kept, 4), || build(&plan))
-        });
-    });
+    let floor = || floor::build().expect("the floor builds");
+    side_by_side(criterion, table, ("scenario A", 100), 4, floor, &plan(SCENARIO_A));
     if by_hand("true").is_err() {
-        println!("build scenario A/script: left out, since `ip` or `iptables`/`nft` is not installed");
-    } else {
-        group.sample_size(10);
-        group.bench_function("script", |bencher| bencher.iter_custom(|count| timed_by_hand(count, table)));
+        println!("scenario A, script by hand: left out, since `ip` or `iptables`/`nft` is not installed");
+        return;
     }
+    let mut group = criterion.benchmark_group("scenario A");
+    group.sample_size(10);
+    group
+        .bench_function("script by hand", |bencher| bencher.iter_custom(|count| timed_by_hand(count, table)));
     group.finish();
 }
 
@@ -139,33 +147,19 @@ fn timed_by_hand(count: u64, table: &mut Table) -> Duration {
 }
 
 /// (3) Nodes on one net, the host not among them.
-fn star(criterion: &mut Criterion, table: &mut Table) {
-    let mut group = criterion.benchmark_group("build star");
-    group.sample_size(10);
-    for nodes in [10, 100, 500] {
-        let mut kept = Kept::default();
+fn stars(criterion: &mut Criterion, table: &mut Table) {
+    for (nodes, pairs) in [(10, 60), (100, 20), (500, 10)] {
         let plan = plan(&format!("net lan 198.18.0.0/16; node n[{nodes}] lan"));
-        group.bench_function(BenchmarkId::new("floor", nodes), |bencher| {
-            bencher.iter_custom(|count| {
-                let build = || floor::star(nodes).expect("the floor builds");
-                timed(count, (table, &format!("star of {nodes}, floor")), (&mut kept, nodes), build)
-            });
-        });
-        group.bench_function(BenchmarkId::new("netlab", nodes), |bencher| {
-            bencher.iter_custom(|count| {
-                let row = format!("star of {nodes}, netlab");
-                timed(count, (table, &row), (&mut kept, nodes), || build(&plan))
-            });
-        });
+        let floor = || floor::star(nodes).expect("the floor builds");
+        side_by_side(criterion, table, (&format!("star of {nodes}"), pairs), nodes, floor, &plan);
     }
-    group.finish();
 }
 
 /// (5) From the end of the build until the first datagram has crossed between two fresh nodes.
 fn first_datagram(criterion: &mut Criterion, table: &mut Table) {
     let plan = plan("net lan 198.51.100.0/24; node a lan; node b lan");
     let mut kept = Kept::default();
-    criterion.bench_function("first datagram between fresh nodes", |bencher| {
+    criterion.bench_function("first datagram", |bencher| {
         bencher.iter_custom(|count| {
             let mut total = Duration::ZERO;
             for _ in 0..count {
@@ -200,7 +194,7 @@ fn labs() -> netlab::Result {
         .measurement_time(Duration::from_secs(2));
     let mut table = Table::default();
     scenario_a(&mut criterion, &mut table);
-    star(&mut criterion, &mut table);
+    stars(&mut criterion, &mut table);
     first_datagram(&mut criterion, &mut table);
     criterion.final_summary();
     println!("\n{table}");

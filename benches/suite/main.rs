@@ -6,11 +6,16 @@
 
 use std::env;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use libtest_mimic::{Arguments, Trial};
 use netlab::prelude::*;
+
+#[path = "../common/table.rs"]
+mod table;
+
+use table::Table;
 
 const SUITE: &str = "NETLAB_BENCH_SUITE";
 const EMPTY: &str = "NETLAB_BENCH_EMPTY";
@@ -51,32 +56,69 @@ fn run(variable: &str, arguments: &[&str], environment: &[(&str, &str)]) {
     assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stdout));
 }
 
+/// Times one run.
+fn timed(variable: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Duration {
+    let start = Instant::now();
+    run(variable, arguments, environment);
+    start.elapsed()
+}
+
+/// Waits until the kernel has destroyed what the last run left it: until a single test takes as long as it does on a
+/// machine that is at rest, twice in a row.
+fn settle(rest: &mut Duration) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut good = 0;
+    while good < 2 && Instant::now() < deadline {
+        let took = timed(SUITE, ONE, &[]);
+        *rest = took.min(*rest);
+        good = if took < *rest * 2 { good + 1 } else { 0 };
+    }
+}
+
+const ONE: &[&str] = &["--exact", "whole"];
+
 fn benchmarks() {
     let mut criterion = Criterion::default()
         .without_plots()
         .configure_from_args()
         .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
+        .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(3));
+    let mut table = Table::default();
+    let mut rest = Duration::MAX;
 
     // (2)
-    let mut group = criterion.benchmark_group("process");
-    group.sample_size(40);
-    group.bench_function("empty test", |bencher| bencher.iter(|| run(EMPTY, &[], &[])));
-    group.bench_function("scenario A", |bencher| bencher.iter(|| run(SUITE, &["--exact", "whole"], &[])));
-    group.finish();
+    for _ in 0..40 {
+        settle(&mut rest);
+        table.note("one test as a process, empty", timed(EMPTY, &[], &[]));
+        table.note("one test as a process, scenario A", timed(SUITE, ONE, &[]));
+    }
+    criterion.bench_function("process, empty", |bencher| bencher.iter(|| run(EMPTY, &[], &[])));
+    criterion.bench_function("process, scenario A", |bencher| bencher.iter(|| run(SUITE, ONE, &[])));
 
     // (4)
-    let mut group = criterion.benchmark_group("100 small tests");
     for (threads, name) in [("1", "one thread"), (&num_threads(), "all threads")] {
         let arguments = ["small::", "--test-threads", threads];
-        group.bench_function(name, |bencher| bencher.iter(|| run(SUITE, &arguments, &[])));
-        group.bench_function(format!("{name}, labs destroyed at once"), |bencher| {
-            bencher.iter(|| run(SUITE, &arguments, &[("NETLAB_RETIRE", "0")]));
+        let at_once = [("NETLAB_RETIRE", "0")];
+        for _ in 0..8 {
+            settle(&mut rest);
+            table.note(&format!("100 small tests on {name}, labs kept"), timed(SUITE, &arguments, &[]));
+            settle(&mut rest);
+            let row = format!("100 small tests on {name}, labs destroyed at once");
+            table.note(&row, timed(SUITE, &arguments, &at_once));
+        }
+        criterion.bench_function(&format!("100 small tests, {name}"), |bencher| {
+            bencher.iter_custom(|count| {
+                let one = || {
+                    settle(&mut rest);
+                    timed(SUITE, &arguments, &[])
+                };
+                std::iter::repeat_with(one).take(count as usize).sum()
+            });
         });
     }
-    group.finish();
     criterion.final_summary();
+    println!("\n{table}");
 }
 
 fn num_threads() -> String {

@@ -55,6 +55,7 @@ mistakes! {
         "net lan; node a lan(mtu=1400",
         "net lan mtu=1400 mtu=1500",
         "net lan; node a 'lan",
+        "node 'a\\\nnode b b",
         "node a = b",
         "link a",
     ]
@@ -253,7 +254,11 @@ mistakes! {
     a_hidden_declaration_makes_no_further_errors: [
         "ne lan\nnode a lan",
         "node web[x] \nnode a via=web1",
-        "net lan 10.0.0.0/99\nnode a lan=10.0.0.7",
+        "net lan 10.0.0.0/99\nrouter gw lan=10.0.0.1\nnode a lan=10.0.0.7(mtu=9000) via=gw",
+        "net lan; node a lan(dev= nat(lan) forward",
+        "net lan; node a nat(lan) lan(dev= forward",
+        "net lan; node gw lan(dev= forward\nnode a lan via=gw",
+        "net lan; node x lan(dev=) lan2(dev=eth0); net lan2",
     ]
 }
 
@@ -265,6 +270,7 @@ fn carets_stand_below_what_is_wrong() {
         "   node  a   lam   # comment",
         "net 'ä'; node 日本 lam",
         "node a lam\r\nnode b",
+        "node '\u{1b}' lam",
         "node 'a\u{301}' lam",
     ] {
         let topology = Topology::parse(text, "x").expect("good grammar");

@@ -136,6 +136,28 @@ fn long_names_become_short_devices() {
 }
 
 #[test]
+fn what_is_chosen_gives_way_to_what_is_written() {
+    let plain = plan("net a-0; node host a-0; node a a-0");
+    let port = &plain.nets()[0].ports[0].dev;
+    assert_eq!((plain.nets()[0].bridge.name.as_str(), port.name.as_str()), ("a-0", "a~1-0"));
+
+    let chosen = plain.nodes()[1].interfaces[0].mac;
+    let given = plan(&format!("net a-0; node host a-0; node a a-0; node b a-0(mac={chosen})"));
+    assert_eq!(given.nodes()[2].interfaces[0].mac, chosen);
+    assert_ne!(given.nodes()[1].interfaces[0].mac, chosen);
+}
+
+#[test]
+fn a_port_passed_on_from_one_net_is_not_passed_on_from_the_node_itself() {
+    let rules = steps(&plan("net a; net b; router r a b dnat(80/tcp -> x from=a); node x b"), false);
+    assert!(
+        rules.contains("prerouting iifname eth0 fib daddr type local tcp dport 80 dnat ip to"),
+        "{rules}"
+    );
+    assert!(!rules.contains("output"), "{rules}");
+}
+
+#[test]
 fn subnets_are_chosen_around_those_written() {
     let plan = plan(
         "net a

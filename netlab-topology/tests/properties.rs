@@ -300,6 +300,26 @@ fn check_steps(plan: &Plan) {
     assert_eq!(all, (0..plan.places().len()).collect::<Vec<_>>());
 }
 
+#[test]
+fn quotes_keep_names_from_being_taken_for_something_else() {
+    for text in [
+        "node a via='none'",
+        "node a via='10.0.0.1'",
+        "node a 'via' 'mtu'=.1 'x y'(dev='a b')",
+        "node a route(10.0.0.0/8 via='::1') route(10.0.0.0/8 dev='via')",
+        "router a nat('from' from='10.0.0.0/8') dnat(80/tcp -> 'b:80':81 from='from')",
+        "router a dnat(80/tcp -> '10.0.0.1') dnat(81/tcp -> '[::1]':80)",
+        "node a sysctl('net.a b'='  x ') sysctl(net.b='a;b#c') sysctl(net.c=1  2,3 -> 4)",
+        "net '' 10.0.0.0/8; link '' 'a\\'b'; node 'node'[3]",
+        "node a lan=0:0:0:0:0:0:0:1,::1:2:3:4:5:6:7,::,.0,.1.2.3,10.0.0.1",
+    ] {
+        assert!(Topology::parse(text, "test").is_ok(), "{text}");
+        property::holds_for(text);
+    }
+    let via = |text: &str| Topology::parse(text, "test").expect("good grammar");
+    assert_ne!(via("node a via='none'"), via("node a via=none"));
+}
+
 proptest! {
     #[test]
     fn any_text(text in nonsense()) {

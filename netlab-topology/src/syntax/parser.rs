@@ -54,7 +54,7 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Parse {
             parser.skip_statement();
         }
     }
-    // A quote that is not closed is no token, so what it was for is unknown.
+    // What stands in a quote that is not closed is not what was meant.
     let complete = parser.complete && !unclosed;
     Parse { statements, faulty, complete }
 }

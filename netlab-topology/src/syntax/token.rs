@@ -61,16 +61,16 @@ pub(super) fn tokens<'s>(text: &'s str, report: &mut Report) -> Vec<Token<'s>> {
             '\'' | '"' => {
                 let (value, length) = quoted(rest, c);
                 let span = Span::new(at, at + length);
-                match value {
-                    Some(value) => tokens.push(Token { kind: Kind::Quoted, text: Cow::Owned(value), span }),
-                    None => {
-                        report.error(
-                            span,
-                            "this quote is not closed",
-                            format!("expected {c} before the line ends"),
-                        );
-                    }
-                }
+                // One error is enough: a text that does not end stands for what it would have been.
+                let text = value.unwrap_or_else(|| {
+                    report.error(
+                        span,
+                        "this quote is not closed",
+                        format!("expected {c} before the line ends"),
+                    );
+                    rest[1..length].to_owned()
+                });
+                tokens.push(Token { kind: Kind::Quoted, text: Cow::Owned(text), span });
                 at += length;
                 continue;
             }
