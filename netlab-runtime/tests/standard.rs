@@ -77,7 +77,7 @@ mod fixtures {
             std::process::abort();
         }
 
-        fn hangs(timeout: Some(std::time::Duration::from_millis(300))) {
+        fn hangs(timeout: Some(std::time::Duration::from_secs(3))) {
             println!("last words");
             loop {
                 std::thread::park();
@@ -137,7 +137,7 @@ fn every_end_is_told() {
             .code(101)
             .says("signal SIGABRT (abort)")
             .says("netlab: killed by SIGABRT (abort");
-        one(user, "hangs", &[]).code(101).says("last words\n\nnetlab: timed out after 300ms");
+        one(user, "hangs", &[]).code(101).says("last words\n\nnetlab: timed out after 3s");
         one(user, "should_panic", &[]).code(0);
         one(user, "should_panic_and_does_not", &[]).code(101).says("netlab: test did not panic as expected");
     }

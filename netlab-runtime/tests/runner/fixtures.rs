@@ -97,7 +97,7 @@ fixtures! {
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap();
     }
 
-    fn hangs_blocking(timeout: Some(Duration::from_millis(400))) {
+    fn hangs_blocking(timeout: Some(Duration::from_secs(3))) {
         println!("last words");
         loop {
             std::thread::park();
@@ -237,7 +237,7 @@ const _: () = {
     #[netlab_runtime::linkme::distributed_slice(TESTS)]
     #[linkme(crate = netlab_runtime::linkme)]
     static TEST: TestDef = TestDef {
-        timeout: Some(Duration::from_millis(400)),
+        timeout: Some(Duration::from_secs(3)),
         ..base(concat!(module_path!(), "::hangs_async"), Body::Async(body))
     };
 };

@@ -156,14 +156,14 @@ fn timeout(user: User) {
     for name in ["hangs_blocking", "hangs_async"] {
         one(user, name)
             .code(101)
-            .says("last words\n\nnetlab: timed out after 400ms (the `timeout` of the test)");
+            .says("last words\n\nnetlab: timed out after 3s (the `timeout` of the test)");
     }
 }
 
 fn timeout_settings(user: User) {
     with(user, "hangs_async", &[("NETLAB_TIMEOUT_SCALE", "0.5")])
         .code(101)
-        .says("timed out after 200ms (the `timeout` of the test, scaled by NETLAB_TIMEOUT_SCALE=0.5)");
+        .says("timed out after 1.5s (the `timeout` of the test, scaled by NETLAB_TIMEOUT_SCALE=0.5)");
     with(user, "leaves_a_daemon_and_waits", &[("NETLAB_TIMEOUT", "300ms")])
         .code(101)
         .says("timed out after 300ms (NETLAB_TIMEOUT)");
