@@ -78,6 +78,18 @@ fn a_low_soft_limit_of_descriptors_is_raised() -> netlab::Result {
     Ok(())
 }
 
+/// Its messages take several sends, and its answers several rounds.
+#[netlab::test]
+fn a_star_of_hundreds_is_built_whole() -> netlab::Result {
+    let lab = Lab::build(plan("net lan 10.0.0.0/16 fd00::/64; node n[400] lan"))?;
+    let last = lab.node("n400")?;
+    lab.node("n1")?.ping(last.addr4()).blocking()?;
+    lab.node("n200")?.ping(last.addr6()).blocking()?;
+    let ports = lab.net("lan")?.fdb()?.into_iter().filter(|entry| !entry.learned && entry.node.is_some());
+    assert_eq!(ports.count(), 400);
+    Ok(())
+}
+
 #[netlab::test]
 fn a_lab_ends_with_its_last_handle() -> netlab::Result {
     let before = descriptors();

@@ -207,7 +207,8 @@ impl NetlinkSocket {
     /// Asks for a whole table.
     ///
     /// A table that changes while it is read comes with `NLM_F_DUMP_INTR` and may miss or repeat entries
-    /// (`nl_dump_check_consistent`): it is read again.
+    /// (`nl_dump_check_consistent`): it is read again. So it is if an event comes meanwhile on a socket that has
+    /// subscribed to any, since nobody would hear of it otherwise.
     pub(crate) fn dump<M>(&mut self, request: impl Fn() -> M) -> io::Result<Vec<M>>
     where
         M: NetlinkSerializable + NetlinkDeserializable,
@@ -235,6 +236,8 @@ impl NetlinkSocket {
             for reply in replies(&received) {
                 let reply = reply?;
                 if reply.sequence != self.sequence {
+                    // An event of a group that the socket is in: the table has changed, maybe where it was read already.
+                    interrupted = true;
                     continue;
                 }
                 interrupted |= reply.flags & NLM_F_DUMP_INTR != 0;
