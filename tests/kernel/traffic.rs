@@ -157,6 +157,19 @@ fn pair() -> Plan {
     Topology::parse(&text, "pair").and_then(|topology| topology.plan()).expect("the topology is right")
 }
 
+/// Builds a lab around a namespace made for it, since a host has room for one only.
+fn on_a_fresh_host(plan: &Plan) -> netlab::Result<Lab> {
+    let build = || -> netlab::Result<Lab> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of its own, which ends in the namespace it makes"
+        )]
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
+        Ok(Lab::build(plan.clone())?)
+    };
+    std::thread::scope(|scope| scope.spawn(build).join().expect("building does not panic"))
+}
+
 /// Trap: a bridge follows its ports up to a second late, and what the host sends by it before that is lost.
 #[netlab::test]
 fn first_packets_of_a_host_on_a_bridge_are_not_lost() -> netlab::Result {
@@ -166,19 +179,24 @@ fn first_packets_of_a_host_on_a_bridge_are_not_lost() -> netlab::Result {
     };
     let plans = [plan("10.0.0.0/24")?, plan("fd00::/64")?];
     for round in 0..60 {
-        // A host of its own for each lab.
-        let lab = std::thread::scope(|scope| {
-            let fresh = scope.spawn(|| -> netlab::Result<Lab> {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "a thread of its own, which ends in the namespace it makes"
-                )]
-                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
-                Ok(Lab::build(plans[round % 2].clone())?)
-            });
-            fresh.join().expect("building does not panic")
-        })?;
+        let lab = on_a_fresh_host(&plans[round % 2])?;
         let reply = lab.host().ping(lab.node("a")?.addr()).timeout(BEFORE_RETRY).blocking();
+        reply.unwrap_or_else(|error| panic!("round {round}: {error:?}\n{}", lab.dump().expect("a dump")));
+    }
+    Ok(())
+}
+
+/// Trap: without a link-local address, which a bridge gets late, a router asks for no neighbour of what it forwards.
+#[netlab::test]
+fn first_packets_that_a_host_forwards_are_not_lost() -> netlab::Result {
+    let text = format!(
+        "net left fd00:1::/64; net right fd00:2::/64; router host left right {}; node a left; node b right",
+        without_retry("right")
+    );
+    let plan = Topology::parse(&text, "forwarding").and_then(|topology| topology.plan())?;
+    for round in 0..20 {
+        let lab = on_a_fresh_host(&plan)?;
+        let reply = lab.node("a")?.ping(&lab.node("b")?).timeout(BEFORE_RETRY).blocking();
         reply.unwrap_or_else(|error| panic!("round {round}: {error:?}\n{}", lab.dump().expect("a dump")));
     }
     Ok(())

@@ -4,6 +4,8 @@
 //! the first ARP request is lost with it (`net/core/link_watch.c`: events of devices that are not urgent wait for
 //! `HZ`). A bridge follows its ports as late again, and until then loses what it sends itself (`dev_activate` waits for
 //! the carrier). So a bridge that bears addresses is set up only when its ports are up: it has its carrier at once then.
+//! Its operational state is late all the same, and its link-local address with it, without which it asks for no neighbour of
+//! what it forwards (`ndisc_send_ns`): a bridge with IPv6 addresses is waited for as well.
 //!
 //! An IPv6 address is tentative until a worker of the kernel has joined its multicast group, even where no duplicates
 //! are looked for (`addrconf_dad_begin`); a neighbour that asks before is not heard, and asks again a second later.
@@ -11,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use ipnet::IpNet;
 use netlab_topology::plan::{Dev, Op, Place, Step};
 
 use super::apply::Kernel;
@@ -26,7 +29,7 @@ pub(super) struct Late {
 
 /// Waits until a lab is ready.
 pub(super) fn wait<K: Kernel>(kernel: &mut K, steps: &[Step], spaces: &mut [K::Space]) -> Result<(), Late> {
-    for (place, devices) in wires(steps) {
+    for (place, devices) in devices(steps) {
         wait_until_up(kernel, place, spaces, &devices)?;
     }
     for place in with_ipv6(steps) {
@@ -86,8 +89,8 @@ fn wait_until_up<K: Kernel>(
     }
 }
 
-/// The ends of the wires, in each place.
-fn wires(steps: &[Step]) -> BTreeMap<Place, Vec<&Dev>> {
+/// The interfaces to wait for in each place: the ends of wires, and bridges with IPv6 addresses.
+fn devices(steps: &[Step]) -> BTreeMap<Place, Vec<&Dev>> {
     let mut up = BTreeSet::new();
     for Step { place, op } in steps {
         match op {
@@ -104,6 +107,16 @@ fn wires(steps: &[Step]) -> BTreeMap<Place, Vec<&Dev>> {
         {
             devices.entry(*place).or_default().push(&end.dev);
             devices.entry(*peer_place).or_default().push(&peer.dev);
+        }
+    }
+    let ports = ports(steps);
+    let mut bridges = BTreeSet::new();
+    for Step { place, op } in steps {
+        if let Op::AddAddress { dev, addr: IpNet::V6(_) } = op
+            && ports.contains_key(&(*place, dev.index))
+            && bridges.insert((*place, dev.index))
+        {
+            devices.entry(*place).or_default().push(dev);
         }
     }
     devices
