@@ -279,6 +279,7 @@ fn check_steps(plan: &Plan) {
                 add(peer_place.0, &peer.dev);
                 assert_eq!(*peer_name, plan.places()[peer_place.0]);
                 assert!(places.contains(&peer_place.0));
+                assert_ne!(end.dev.index, peer.dev.index, "the ends of {} look like one device", end.dev);
                 master.as_ref()
             }
             Op::SetUp { dev }

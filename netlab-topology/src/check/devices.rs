@@ -27,6 +27,13 @@ enum Room {
 
 const HOST: Room = Room::Node(0);
 
+/// Which end of a wire a device is: of a net the near ends are the nodes', of a link the first node's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Near,
+    Far,
+}
+
 /// Gives every interface, bridge and port its name, index, MAC address and MTU.
 pub(super) fn name(draft: &mut Draft<'_>, report: &mut Report) {
     let mut devices = Devices::default();
@@ -55,12 +62,16 @@ struct Devices {
 }
 
 impl Devices {
-    /// A new device; its index counts up within the namespace.
-    fn dev(&mut self, room: Room, name: IfName) -> Dev {
+    /// A new device; its index counts up within the namespace, even ones for near ends and odd ones for far ends.
+    ///
+    /// Two ends with the same index would look like one device to the kernel's link watch, which then takes up to a
+    /// second to see that they are up (`linkwatch_urgent_event` in net/core/link_watch.c compares `dev->ifindex` with
+    /// `dev_get_iflink`); since 6.8 asking for a device makes it look.
+    fn dev(&mut self, room: Room, name: IfName, end: End) -> Dev {
         let names = self.names.entry(room).or_default();
-        let number = u32::try_from(names.len()).unwrap_or(u32::MAX - FIRST_INDEX);
+        let number = u32::try_from(names.len()).unwrap_or(u32::MAX / 4);
         names.insert(name.as_str().to_owned());
-        Dev { name, index: FIRST_INDEX + number }
+        Dev { name, index: FIRST_INDEX + 2 * number + u32::from(end == End::Far) }
     }
 
     fn is_taken(&self, room: Room, name: &str) -> bool {
@@ -161,7 +172,7 @@ impl Devices {
         let dev = match host_attributes {
             None => {
                 let short = self.short_name(Room::Switch, &name.value, "");
-                self.dev(Room::Switch, short)
+                self.dev(Room::Switch, short, End::Near)
             }
             Some(attributes) => {
                 let (dev, span) = match &attributes.dev {
@@ -183,7 +194,7 @@ impl Devices {
                     );
                 }
                 let name = IfName::new(dev).unwrap_or_else(|_reported| self.short_name(HOST, "bridge", ""));
-                self.dev(HOST, name)
+                self.dev(HOST, name, End::Near)
             }
         };
         draft.nets[net].bridge = Some(Bridge { dev, mac, mtu, ports: Vec::new() });
@@ -244,7 +255,11 @@ impl Devices {
         interface.mac = mac.unwrap_or_else(|| self.mac(&format!("node {name} {index}")));
         // A name that is wrong has been reported where it is written.
         if let Ok(name) = IfName::new(text) {
-            interface.dev = Some(self.dev(room, name));
+            let end = match interface.wire {
+                Wire::Link(link) if links[link].ends[0] != (node, index) => End::Far,
+                Wire::Net(_) | Wire::Link(_) => End::Near,
+            };
+            interface.dev = Some(self.dev(room, name, end));
         }
     }
 
@@ -259,7 +274,7 @@ impl Devices {
             let name = &draft.nodes[node].name;
             let mac = self.mac(&format!("port {name} {interface}"));
             let short = self.short_name(room, name, &format!("-{interface}"));
-            let dev = self.dev(room, short);
+            let dev = self.dev(room, short, End::Far);
             if let Some(bridge) = &mut draft.nets[net].bridge {
                 bridge.ports.push(BridgePort { dev, mac, node, interface });
             }
