@@ -28,7 +28,9 @@ machine() {
             echo "${process#/proc/} $(tr '\0' ' ' <"$process/cmdline")"
         fi
     done 2>/dev/null
-    echo "-- temporary files"; find /tmp /var/tmp /run /dev/shm -maxdepth 2 -path "$scratch" -prune -o -iname '*netlab*' -print 2>/dev/null | sort
+    echo "-- temporary files"
+    # Folders that cannot be read are others'.
+    find /tmp /var/tmp /run /dev/shm -maxdepth 2 -path "$scratch" -prune -o -iname '*netlab*' -print 2>/dev/null | sort || true
 }
 
 # Waits until the machine is as it was, for at most ten seconds: the kernel may still be at work on a killed run.
