@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use netlab::Plan;
 use netlab::prelude::*;
+use nix::mount::{MsFlags, mount};
 
 mod floor;
 #[path = "../common/table.rs"]
@@ -28,9 +29,21 @@ fn enter_a_fresh_host() {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
 }
 
-/// Runs `work` on a thread that nothing else uses.
+/// Runs `work` on a thread that nothing else uses, with a `/proc` of its own as every sandbox has it: the kernel keeps
+/// the sysctl directories of all namespaces that were seen through one mount in one list.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| scope.spawn(work).join().expect("the work does not panic"))
+    let inside = || {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of its own, which ends in the namespace it makes"
+        )]
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+        let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        mount(none, "/", none, private, none).expect("mounts of its own");
+        mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("a /proc of its own");
+        work()
+    };
+    thread::scope(|scope| scope.spawn(inside).join().expect("the work does not panic"))
 }
 
 /// What was built, until nothing is timed any more.
@@ -187,7 +200,7 @@ fn first_datagram(criterion: &mut Criterion, table: &mut Table) {
 #[netlab::test(timeout = "900s")]
 fn labs() -> netlab::Result {
     // Where `ip netns` keeps its names, private to the sandbox.
-    nix::mount::mount(Some("tmpfs"), "/run", Some("tmpfs"), nix::mount::MsFlags::empty(), None::<&str>)?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
     let mut criterion = Criterion::default()
         .without_plots()
         .warm_up_time(Duration::from_millis(200))
