@@ -63,16 +63,23 @@ fn timed(variable: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Du
     start.elapsed()
 }
 
-/// Waits until the kernel has destroyed what the last run left it: until a single test takes as long as it does on a
-/// machine that is at rest, twice in a row.
-fn settle(rest: &mut Duration) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let mut good = 0;
-    while good < 2 && Instant::now() < deadline {
-        let took = timed(SUITE, ONE, &[]);
-        *rest = took.min(*rest);
-        good = if took < *rest * 2 { good + 1 } else { 0 };
+/// Waits until the kernel has destroyed what the last run left it, which slows whoever builds meanwhile.
+fn settle() {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut idle = 0;
+    // Between two batches it looks idle for a moment.
+    while idle < 100 && Instant::now() < deadline {
+        idle = if namespaces_are_destroyed_now() { 0 } else { idle + 1 };
     }
+}
+
+/// Whether a worker of the kernel is at work on the queue `netns` (`cleanup_net` in net/core/net_namespace.c): its name then
+/// ends in `+netns` (`wq_worker_comm`).
+fn namespaces_are_destroyed_now() -> bool {
+    let processes = std::fs::read_dir("/proc").expect("/proc is mounted");
+    let names =
+        processes.filter_map(|process| std::fs::read_to_string(process.ok()?.path().join("comm")).ok());
+    names.into_iter().any(|name| name.trim_end().ends_with("+netns"))
 }
 
 const ONE: &[&str] = &["--exact", "whole"];
@@ -85,11 +92,10 @@ fn benchmarks() {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(3));
     let mut table = Table::default();
-    let mut rest = Duration::MAX;
 
     // (2)
     for _ in 0..40 {
-        settle(&mut rest);
+        settle();
         table.note("one test as a process, empty", timed(EMPTY, &[], &[]));
         table.note("one test as a process, scenario A", timed(SUITE, ONE, &[]));
     }
@@ -101,16 +107,16 @@ fn benchmarks() {
         let arguments = ["small::", "--test-threads", threads];
         let at_once = [("NETLAB_RETIRE", "0")];
         for _ in 0..8 {
-            settle(&mut rest);
+            settle();
             table.note(&format!("100 small tests on {name}, labs kept"), timed(SUITE, &arguments, &[]));
-            settle(&mut rest);
+            settle();
             let row = format!("100 small tests on {name}, labs destroyed at once");
             table.note(&row, timed(SUITE, &arguments, &at_once));
         }
         criterion.bench_function(&format!("100 small tests, {name}"), |bencher| {
             bencher.iter_custom(|count| {
                 let one = || {
-                    settle(&mut rest);
+                    settle();
                     timed(SUITE, &arguments, &[])
                 };
                 std::iter::repeat_with(one).take(count as usize).sum()
