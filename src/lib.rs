@@ -61,7 +61,7 @@
 //! | `NETLAB_TIMEOUT=30s` | how long a test may take that does not say it itself; 60 seconds unless set |
 //! | `NETLAB_TIMEOUT_SCALE=4` | multiplies every limit, for slow machines |
 //! | `NETLAB_THREADS=2` | how many tests netlab's own harness runs at once; else `RUST_TEST_THREADS`, else as many as processors |
-//! | `NETLAB_RETIRE=0` | of how many finished labs the namespaces are let go together, since their end slows the next build; 32 unless set |
+//! | `NETLAB_RETIRE=0` | of how many finished labs the namespaces are let go together, since their end slows the next build; 512 unless set |
 
 #![forbid(unsafe_code)]
 

@@ -27,7 +27,7 @@ async fn everything_is_found_by_name_or_the_error_lists_what_there_is(lab: Lab) 
     let error = lab.net("red").unwrap_err().to_string();
     assert!(error.contains("has no net `red`, but a node of that name; nets here: lan, other"), "{error}");
     let error = lab.link("red-green").unwrap_err().to_string();
-    assert!(error.ends_with("; it has no links"), "{error}");
+    assert!(error.ends_with("; there are no links here"), "{error}");
 
     let lan = lab.net("lan")?;
     assert_eq!(lan.subnets().len(), 2);

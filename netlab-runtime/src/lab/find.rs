@@ -1,6 +1,7 @@
 //! Finds things of a lab by name, for handles and for the parameters of a test.
 
 use netlab_topology::plan::Plan;
+use netlab_topology::suggestion;
 
 use super::{Lab, LabError, Link, Net, Node};
 use crate::error::Error;
@@ -63,37 +64,8 @@ fn unknown(lab: &Lab, kind: &str, name: &str, known: &[&str]) -> LabError {
         message += &format!(", but {what} of that name");
     }
     let kinds = if kind == "array of nodes" { "arrays".to_owned() } else { format!("{kind}s") };
-    if known.is_empty() {
-        message += &format!("; it has no {kinds}");
-    } else {
-        message += &format!("; {kinds} here: {}", known.join(", "));
-    }
-    if let Some(near) = nearest(known, name) {
-        message += &format!(" (did you mean `{near}`?)");
-    }
+    message += &format!("; {}", suggestion(&kinds, name, known.iter().copied()));
     LabError::msg(message)
-}
-
-/// The name that takes fewest edits to reach, if that is at most a third of it.
-fn nearest<'a>(known: &[&'a str], name: &str) -> Option<&'a str> {
-    let (distance, near) = known.iter().map(|known| (edits(known, name), *known)).min()?;
-    (distance <= name.chars().count().div_ceil(3)).then_some(near)
-}
-
-/// Levenshtein distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<_> = b.chars().collect();
-    let mut row: Vec<_> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 impl FromLab for Lab {
@@ -138,19 +110,12 @@ impl FromLab for Link {
 
 #[cfg(test)]
 mod tests {
-    use super::{nearest, position};
+    use super::position;
 
     #[test]
     fn an_underscore_stands_for_a_dash_unless_something_has_the_name_itself() {
         assert_eq!(position(&["load-balancer"], "load_balancer"), Some(0));
         assert_eq!(position(&["a-b", "a_b"], "a_b"), Some(1));
         assert_eq!(position(&["a_b"], "a-b"), None);
-    }
-
-    #[test]
-    fn the_nearest_name_is_near() {
-        assert_eq!(nearest(&["lan", "wan"], "lam"), Some("lan"));
-        assert_eq!(nearest(&["client", "web1"], "zebra"), None);
-        assert_eq!(nearest(&[], "x"), None);
     }
 }
