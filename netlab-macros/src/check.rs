@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use netlab_topology::suggestion;
+use netlab_topology::{parse_duration, suggestion};
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Safety, Signature, parse_quote};
 
 use crate::args::{Arg, Args, Key};
-use crate::duration;
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::parameters::{self, Parameter};
@@ -247,7 +246,7 @@ fn krate(value: &Expr, errors: &mut Errors) -> Option<syn::Path> {
 
 fn timeout(value: &Expr, errors: &mut Errors) -> Option<Duration> {
     let text = text(value, "`timeout` is a text with a number and its unit, as in `\"10s\"`", errors)?;
-    match duration::parse(&text.value()) {
+    match parse_duration(&text.value()) {
         Ok(duration) => Some(duration),
         Err(reason) => {
             errors.at(text, reason);

@@ -11,7 +11,6 @@
 mod args;
 mod attribute;
 mod check;
-mod duration;
 mod errors;
 mod expand;
 mod function;

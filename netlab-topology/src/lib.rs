@@ -32,6 +32,7 @@
 mod builder;
 mod check;
 mod diagnostic;
+mod duration;
 pub mod model;
 mod name;
 pub mod plan;
@@ -41,6 +42,7 @@ mod topology;
 
 pub use builder::{AttachmentBuilder, Builder, LinkBuilder, NetBuilder, NodeBuilder};
 pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned, suggestion};
+pub use duration::parse_duration;
 pub use name::{IF_NAME_MAX, IfName, IfNameError, MacAddr, MacAddrError};
 pub use plan::Plan;
 pub use render::DRAWING_WIDTH;

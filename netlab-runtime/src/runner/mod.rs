@@ -5,12 +5,10 @@
 //! ```
 
 mod arguments;
-mod duration;
 mod harness;
 pub mod libtest;
 mod serial;
 pub mod settings;
 mod single;
 
-pub use duration::parse_duration;
 pub use harness::main;

@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::duration::parse_duration;
+use netlab_topology::parse_duration;
+
 use crate::registry::TestDef;
 use crate::sandbox::Limit;
 
