@@ -23,8 +23,9 @@ machine() {
     echo "-- ip_forward"; cat /proc/sys/net/ipv4/ip_forward
     echo "-- mounts"; cut -d' ' -f3- /proc/self/mountinfo
     echo "-- ps"
+    # Not `grep -q`: it would leave before `tr` has ended, which fails the pipeline, and the process would go unseen.
     for process in /proc/[0-9]*; do
-        if tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qx "NETLAB_LEFTOVERS_MARK=$mark"; then
+        if tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -x "NETLAB_LEFTOVERS_MARK=$mark" >/dev/null; then
             echo "${process#/proc/} $(tr '\0' ' ' <"$process/cmdline")"
         fi
     done 2>/dev/null
