@@ -24,6 +24,8 @@ pub struct Test {
     pub parameters: Vec<Parameter>,
     /// Its topology.
     pub topology: Source,
+    /// Whether the topology touches the machine's own network; not known of a computed one.
+    pub privileged: bool,
     /// `timeout`.
     pub timeout: Option<Duration>,
     /// `serial`.
@@ -82,6 +84,7 @@ pub fn test(args: Args, mut function: Function, mut errors: Errors) -> Result<Te
         function,
         parameters,
         topology,
+        privileged: plan.is_some_and(|plan| plan.machine().is_some()),
         timeout,
         serial,
         ignore,

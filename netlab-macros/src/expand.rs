@@ -75,7 +75,7 @@ pub fn test(test: &Test) -> TokenStream {
 fn definition(test: &Test, private: &TokenStream, body: &Ident) -> TokenStream {
     // With the `r#` of a raw name, as the standard harness calls the test.
     let name = test.function.sig.ident.to_string();
-    let topology = topology(&test.topology, &name, private);
+    let topology = topology(&test.topology, test.privileged, &name, private);
     let parameters = test.parameters.iter().filter_map(|parameter| parameter_def(parameter, private));
     let timeout = option(test.timeout.map(|timeout| {
         let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
@@ -113,16 +113,21 @@ fn definition(test: &Test, private: &TokenStream, body: &Ident) -> TokenStream {
     }
 }
 
-fn topology(source: &Source, test: &str, private: &TokenStream) -> TokenStream {
+fn topology(source: &Source, privileged: bool, test: &str, private: &TokenStream) -> TokenStream {
     match source {
         Source::Text(text) => quote! {
-            #private::TopologySource::Text { text: #text, file: ::core::option::Option::None }
+            #private::TopologySource::Text {
+                text: #text,
+                file: ::core::option::Option::None,
+                privileged: #privileged,
+            }
         },
         // Included rather than quoted, so that cargo builds again when the file changes.
         Source::File(name) => quote! {
             #private::TopologySource::Text {
                 text: ::core::include_str!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #name)),
                 file: ::core::option::Option::Some(#name),
+                privileged: #privileged,
             }
         },
         Source::Computed(given) => {

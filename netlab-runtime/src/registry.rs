@@ -64,6 +64,8 @@ pub enum TopologySource {
         text: &'static str,
         /// The `.topo` file it was read from, as written in the attribute.
         file: Option<&'static str>,
+        /// Whether the lab touches the machine's own network, so that the runner knows before anything is started.
+        privileged: bool,
     },
     /// A function that computes it.
     Computed(fn() -> Topology),

@@ -40,7 +40,7 @@ mod fixtures {
             path,
             file: file!(),
             line: 1,
-            topology: TopologySource::Text { text: "", file: None },
+            topology: TopologySource::Text { text: "", file: None, privileged: false },
             parameters: &[],
             timeout: None,
             serial: None,

@@ -290,7 +290,8 @@ fn check_steps(plan: &Plan) {
                 assert!(routes.insert((place, *destination)), "{} twice", step.op);
                 Some(dev)
             }
-            Op::AddNamespace { .. } | Op::SetSysctl { .. } | Op::Nft(_) => None,
+            Op::AddNamespace { .. } | Op::SetSysctl { .. } | Op::Nft(_) | Op::Iptables(_) => None,
+            Op::TakeNic { .. } | Op::PlugNic { .. } | Op::SetMaster { .. } | Op::AddMacvlan { .. } => None,
         };
         if let Some(dev) = dev.filter(|dev| dev.name.as_str() != "lo") {
             let known = devices.get(&place).and_then(|there| there.get(dev.name.as_str()));

@@ -229,6 +229,11 @@ impl<K: Kernel> Executor<'_, K> {
                 .kernel
                 .disable_offload(&mut self.spaces[place], &dev.name)
                 .map_err(|error| Failure::new(range.start, error)),
+            Op::Iptables(_)
+            | Op::TakeNic { .. }
+            | Op::PlugNic { .. }
+            | Op::SetMaster { .. }
+            | Op::AddMacvlan { .. } => panic!("not carried out yet: {}", steps[range.start].op),
             Op::AddNamespace { name } => {
                 panic!("a plan makes every namespace first, but `{name}` comes later")
             }
@@ -265,7 +270,13 @@ fn together(first: &Step, other: &Step) -> bool {
     let kind = |op: &Op| match op {
         Op::SetSysctl { .. } => Kind::Sysctl,
         Op::Nft(_) => Kind::Nft,
-        Op::AddNamespace { .. } | Op::DisableOffload { .. } => Kind::Single,
+        Op::AddNamespace { .. }
+        | Op::DisableOffload { .. }
+        | Op::Iptables(_)
+        | Op::TakeNic { .. }
+        | Op::PlugNic { .. }
+        | Op::SetMaster { .. }
+        | Op::AddMacvlan { .. } => Kind::Single,
         Op::AddBridge { .. }
         | Op::AddVeth { .. }
         | Op::DisableLinkLocal { .. }

@@ -86,6 +86,9 @@ fn missing_nft(change: &Nft) -> String {
     let (what, modules, options) = match change {
         Nft::AddTable => ("nf_tables", "nf_tables", "CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"),
         Nft::AddNatChain { .. } => ("NAT in nf_tables", "nft_chain_nat", "CONFIG_NFT_NAT"),
+        Nft::AddRule { action: Action::Accept, .. } => {
+            ("rules in nf_tables", "nf_tables", "CONFIG_NF_TABLES")
+        }
         Nft::AddRule { action: Action::Masquerade, .. } => {
             ("masquerade in nf_tables", "nft_masq nft_chain_nat", "CONFIG_NFT_MASQ")
         }

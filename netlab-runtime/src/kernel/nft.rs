@@ -90,6 +90,8 @@ pub(crate) fn message(nft: &Nft) -> (u16, NetfilterMessage) {
                 Hook::Prerouting => InetHookNumber::PreRouting,
                 Hook::Output => InetHookNumber::LocalOut,
                 Hook::Postrouting => InetHookNumber::PostRouting,
+                Hook::Input => InetHookNumber::LocalIn,
+                Hook::Forward => InetHookNumber::Forward,
             };
             let attributes = vec![
                 ChainAttribute::Table(table()),
@@ -187,6 +189,7 @@ impl Rule {
     fn action(&mut self, action: Action) {
         match action {
             Action::Masquerade => self.other("masq", Vec::new()),
+            Action::Accept => panic!("a plan accepts packets only in iptables"),
             Action::Dnat { addr, port } => {
                 self.immediate(Register::Reg1, octets(addr));
                 self.immediate(Register::Reg2, port.to_be_bytes().to_vec());

@@ -79,7 +79,15 @@ pub(crate) fn messages(
         Op::AddRoute { destination, via, dev } => {
             out(NEW, RouteNetlinkMessage::NewRoute(route(*destination, *via, dev)));
         }
-        Op::AddNamespace { .. } | Op::SetSysctl { .. } | Op::DisableOffload { .. } | Op::Nft(_) => {
+        Op::AddNamespace { .. }
+        | Op::SetSysctl { .. }
+        | Op::DisableOffload { .. }
+        | Op::Nft(_)
+        | Op::Iptables(_)
+        | Op::TakeNic { .. }
+        | Op::PlugNic { .. }
+        | Op::SetMaster { .. }
+        | Op::AddMacvlan { .. } => {
             return false;
         }
     }

@@ -164,7 +164,7 @@ fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
 
 fn plan(def: &TestDef) -> Result<Plan, Report> {
     let topology = match def.topology {
-        TopologySource::Text { text, file } => {
+        TopologySource::Text { text, file, .. } => {
             let origin = file.map_or_else(|| format!("topology of `{}`", def.function()), ToOwned::to_owned);
             Topology::parse(text, &origin)
         }

@@ -15,7 +15,7 @@ const fn base(path: &'static str, body: Body) -> TestDef {
         path,
         file: file!(),
         line: 1,
-        topology: TopologySource::Text { text: "", file: None },
+        topology: TopologySource::Text { text: "", file: None, privileged: false },
         parameters: &[],
         timeout: None,
         serial: None,

@@ -30,7 +30,16 @@ pub(super) fn plan(topology: &Topology, draft: &Draft<'_>) -> Plan {
         .map(|array| NodeArray { name: array.name.to_owned(), members: array.members.clone() })
         .collect();
     let nodes: Vec<PlannedNode> = draft.nodes.iter().enumerate().map(|(i, n)| planned_node(i, n)).collect();
-    let mut plan = Plan { topology: topology.clone(), places, nodes, arrays, nets, links, steps: Vec::new() };
+    let mut plan = Plan {
+        topology: topology.clone(),
+        places,
+        machine: None,
+        nodes,
+        arrays,
+        nets,
+        links,
+        steps: Vec::new(),
+    };
     plan.steps = steps::steps(&plan, draft);
     plan
 }

@@ -10,7 +10,7 @@ mod hosts;
 mod op;
 
 pub use hosts::HostEntry;
-pub use op::{Action, Dev, Family, Hook, Match, Nft, Op, Place, Proto, Step, VethEnd};
+pub use op::{Action, Dev, Family, Hook, Iptables, Match, Nft, Op, Place, Proto, Step, Table, VethEnd};
 
 use ipnet::IpNet;
 
@@ -22,6 +22,7 @@ use crate::topology::Topology;
 pub struct Plan {
     pub(crate) topology: Topology,
     pub(crate) places: Vec<String>,
+    pub(crate) machine: Option<Place>,
     pub(crate) nodes: Vec<PlannedNode>,
     pub(crate) arrays: Vec<NodeArray>,
     pub(crate) nets: Vec<PlannedNet>,
@@ -122,9 +123,17 @@ impl Plan {
     }
 
     /// The names of the lab's namespaces: `host` first, then the nodes in order of declaration, then
-    /// `switch` if any bridge needs one.
+    /// `switch` if any bridge needs one, then `machine` if interfaces of it are used and it is not the host.
     pub fn places(&self) -> &[String] {
         &self.places
+    }
+
+    /// The machine's own network namespace, if the lab touches it: the host's place with `node host real`, otherwise, where
+    /// only interfaces of the machine are used, a place behind all others.
+    ///
+    /// A lab that has one is privileged.
+    pub fn machine(&self) -> Option<Place> {
+        self.machine
     }
 
     /// All nodes; the first is the host.

@@ -28,12 +28,26 @@ impl Place {
 }
 
 /// An interface by both its handles. The index is chosen by the plan, so that no step has to look it up.
+///
+/// In the machine's own namespace ([`Plan::machine`](super::Plan::machine)) indexes and the names of ports are only proposals:
+/// which ones are free there is known when the lab is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dev {
     /// Its name.
     pub name: IfName,
-    /// Its `ifindex` in its namespace.
+    /// Its `ifindex` in its namespace; [`Dev::OF_THE_MACHINE`] for an interface that the lab does not make.
     pub index: u32,
+}
+
+impl Dev {
+    /// The index of an interface that is the machine's own, and known by its name until the lab is built. No interface has
+    /// it (`dev_index_reserve` in net/core/dev.c counts from 1).
+    pub const OF_THE_MACHINE: u32 = 0;
+
+    /// Whether it is the machine's own, rather than made by the lab.
+    pub fn is_of_the_machine(&self) -> bool {
+        self.index == Self::OF_THE_MACHINE
+    }
 }
 
 impl fmt::Display for Dev {
@@ -131,6 +145,123 @@ pub enum Op {
     },
     /// Changes the namespace's firewall (nf_tables).
     Nft(Nft),
+    /// Changes the namespace's firewall with the program `iptables` (or `ip6tables`): the machine's own, where its owner
+    /// looks for rules, and that of nodes that ask for it (`firewall=iptables`).
+    Iptables(Iptables),
+    /// Moves an interface of the machine into another namespace. It loses addresses and routes on the way and is down there.
+    ///
+    /// This step's place is the machine.
+    TakeNic {
+        /// The interface.
+        nic: Dev,
+        /// Where it goes.
+        to: Place,
+        /// That namespace's name, for display.
+        to_name: String,
+        /// What it is there: the same name, another index.
+        dev: Dev,
+        /// Whether it is taken although the machine is reached by it.
+        force: bool,
+    },
+    /// Makes an interface of the machine a port of a bridge beside it, and sets it up. Its addresses and routes are taken
+    /// away meanwhile; with `takeover` the bridge gets them, and its MAC address.
+    ///
+    /// This step's place is the machine.
+    PlugNic {
+        /// The interface.
+        nic: Dev,
+        /// The bridge.
+        bridge: Dev,
+        /// Whether the bridge gets the interface's addresses and routes.
+        takeover: bool,
+        /// Whether it is taken although the machine is reached by it.
+        force: bool,
+    },
+    /// Makes an interface a port of a bridge beside it, and sets it up.
+    SetMaster {
+        /// The interface.
+        dev: Dev,
+        /// The bridge.
+        bridge: Dev,
+    },
+    /// Creates a macvlan (mode `bridge`) on an interface of the machine, with the new interface in another namespace from the
+    /// start. The machine's interface keeps all it has.
+    ///
+    /// This step's place is the machine.
+    AddMacvlan {
+        /// The machine's interface.
+        parent: Dev,
+        /// The namespace of the new interface.
+        peer_place: Place,
+        /// That namespace's name, for display.
+        peer_name: String,
+        /// Name and index of the new interface.
+        peer: Dev,
+        /// Its hardware address.
+        mac: MacAddr,
+        /// Largest packet, in bytes; none: that of the machine's interface.
+        mtu: Option<u32>,
+    },
+}
+
+/// A change made with `iptables` (IPv4) or `ip6tables` (IPv6). All rules are in chains of netlab's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Iptables {
+    /// Makes the chain for a hook, and jumps to it from the top of the built-in chain of that name.
+    AddChain {
+        /// Which program.
+        family: Family,
+        /// Which table.
+        table: Table,
+        /// Which built-in chain.
+        hook: Hook,
+    },
+    /// Appends a rule to the chain for a hook.
+    AddRule {
+        /// Which program.
+        family: Family,
+        /// Which table.
+        table: Table,
+        /// The chain.
+        hook: Hook,
+        /// Conditions, all of which must hold.
+        matches: Vec<Match>,
+        /// What happens then.
+        action: Action,
+    },
+}
+
+impl Iptables {
+    /// What the names of netlab's chains begin with; the built-in chain's name follows, and on the machine the run's id between
+    /// the two.
+    pub const PREFIX: &'static str = "NETLAB";
+
+    /// The program's name.
+    pub fn program(family: Family) -> &'static str {
+        match family {
+            Family::V4 => "iptables",
+            Family::V6 => "ip6tables",
+        }
+    }
+}
+
+/// A table of iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Which packets pass.
+    Filter,
+    /// Translation of addresses.
+    Nat,
+}
+
+impl Table {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Nat => "nat",
+        }
+    }
 }
 
 /// A change of nf_tables. Everything is in the table [`Nft::TABLE`] of the family `inet`.
@@ -168,6 +299,10 @@ pub enum Hook {
     Output,
     /// Packets that leave, after routing.
     Postrouting,
+    /// Packets for this namespace, after routing.
+    Input,
+    /// Packets that pass through.
+    Forward,
 }
 
 impl Hook {
@@ -177,14 +312,18 @@ impl Hook {
             Self::Prerouting => "prerouting",
             Self::Output => "output",
             Self::Postrouting => "postrouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
         }
     }
 
-    /// Priority: `NF_IP_PRI_NAT_DST` (-100) or `NF_IP_PRI_NAT_SRC` (100), `include/uapi/linux/netfilter_ipv4.h`.
+    /// Priority: `NF_IP_PRI_NAT_DST` (-100), `NF_IP_PRI_NAT_SRC` (100) or `NF_IP_PRI_FILTER` (0),
+    /// `include/uapi/linux/netfilter_ipv4.h`.
     pub fn priority(self) -> i32 {
         match self {
             Self::Prerouting | Self::Output => -100,
             Self::Postrouting => 100,
+            Self::Input | Self::Forward => 0,
         }
     }
 }
@@ -220,6 +359,8 @@ pub enum Action {
         /// The new port.
         port: u16,
     },
+    /// Lets the packet pass.
+    Accept,
 }
 
 /// Address family.
@@ -306,6 +447,90 @@ impl fmt::Display for Op {
                 write!(f, " dev {dev}")
             }
             Self::Nft(nft) => write!(f, "{nft}"),
+            Self::Iptables(iptables) => write!(f, "{iptables}"),
+            Self::TakeNic { nic, to_name, .. } => write!(f, "ip link set {nic} netns {to_name}"),
+            Self::PlugNic { nic, bridge, takeover, .. } => {
+                if *takeover {
+                    write!(f, "ip link set {nic} up master {bridge} # its addresses and routes: to {bridge}")
+                } else {
+                    write!(f, "ip link set {nic} up master {bridge} # after ip addr flush dev {nic}")
+                }
+            }
+            Self::SetMaster { dev, bridge } => write!(f, "ip link set {dev} up master {bridge}"),
+            Self::AddMacvlan { parent, peer_name, peer, mac, mtu, .. } => {
+                write!(
+                    f,
+                    "ip link add link {parent} {peer} index {} netns {peer_name} address {mac}",
+                    peer.index
+                )?;
+                if let Some(mtu) = mtu {
+                    write!(f, " mtu {mtu}")?;
+                }
+                f.write_str(" type macvlan mode bridge")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Iptables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chain = |hook: Hook| hook.name().to_uppercase();
+        match self {
+            Self::AddChain { family, table, hook } => {
+                let (program, table, chain) = (Self::program(*family), table.name(), chain(*hook));
+                let own = Self::PREFIX;
+                write!(
+                    f,
+                    "{program} -t {table} -N {own}-{chain}; {program} -t {table} -I {chain} -j {own}-{chain}"
+                )
+            }
+            Self::AddRule { family, table, hook, matches, action } => {
+                let (program, table, chain) = (Self::program(*family), table.name(), chain(*hook));
+                write!(f, "{program} -t {table} -A {}-{chain}", Self::PREFIX)?;
+                self.write_rule(f, matches, *action)
+            }
+        }
+    }
+}
+
+impl Iptables {
+    /// The rule's conditions and its target, as arguments of the program: each with a space before it.
+    fn write_rule(&self, f: &mut impl fmt::Write, matches: &[Match], action: Action) -> fmt::Result {
+        for m in matches {
+            match m {
+                Match::OutgoingInterface(name) => write!(f, " -o {name}")?,
+                Match::IncomingInterface(name) => write!(f, " -i {name}")?,
+                Match::Source(net) => write!(f, " -s {net}")?,
+                Match::Destination(addr) => write!(f, " -d {addr}")?,
+                // That is which program is run.
+                Match::Family(_) => {}
+                Match::ToLocalAddress => f.write_str(" -m addrtype --dst-type LOCAL")?,
+                Match::DestinationPort(proto, port) => write!(f, " -p {proto} --dport {port}")?,
+            }
+        }
+        match action {
+            Action::Masquerade => f.write_str(" -j MASQUERADE"),
+            Action::Dnat { addr: IpAddr::V4(addr), port } => {
+                write!(f, " -j DNAT --to-destination {addr}:{port}")
+            }
+            Action::Dnat { addr: IpAddr::V6(addr), port } => {
+                write!(f, " -j DNAT --to-destination [{addr}]:{port}")
+            }
+            Action::Accept => f.write_str(" -j ACCEPT"),
+        }
+    }
+
+    /// The specification of a rule, as the program takes it behind the chain's name; nothing for what adds no rule.
+    pub fn rule(&self) -> Option<String> {
+        match self {
+            Self::AddChain { .. } => None,
+            Self::AddRule { matches, action, .. } => {
+                let mut rule = String::new();
+                match self.write_rule(&mut rule, matches, *action) {
+                    Ok(()) => Some(rule.trim_start().to_owned()),
+                    Err(fmt::Error) => unreachable!("a `String` takes everything"),
+                }
+            }
         }
     }
 }
@@ -354,6 +579,7 @@ impl fmt::Display for Action {
             Self::Masquerade => f.write_str("masquerade"),
             Self::Dnat { addr: IpAddr::V4(addr), port } => write!(f, "dnat ip to {addr}:{port}"),
             Self::Dnat { addr: IpAddr::V6(addr), port } => write!(f, "dnat ip6 to [{addr}]:{port}"),
+            Self::Accept => f.write_str("accept"),
         }
     }
 }

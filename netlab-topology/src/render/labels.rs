@@ -19,6 +19,7 @@ pub(super) fn roles(plan: &Plan) -> Vec<String> {
         let word = match action {
             Action::Masquerade => "NAT",
             Action::Dnat { .. } => "DNAT",
+            Action::Accept => continue,
         };
         for (node, words) in plan.nodes().iter().zip(&mut words) {
             if node.place == step.place && !words.contains(&word) {
