@@ -6,6 +6,9 @@
 
 mod arguments;
 mod harness;
+mod ignored;
+mod interrupt;
+mod lanes;
 pub mod libtest;
 mod serial;
 pub mod settings;

@@ -15,12 +15,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{pipe2, read};
 
+use super::live::Live;
 use super::outcome::{Failure, Outcome, human};
 use super::output::Output;
 use super::report::{self, Message, Report};
 use super::{retired, worker};
 use crate::registry::TestDef;
-use crate::sys::process::{Descriptors, Init, Program};
+use crate::sys::process::{Descriptors, Init, Network, Program};
 
 /// How long a worker may take to end after its report: writing a coverage profile takes a while.
 const GRACE: Duration = Duration::from_secs(10);
@@ -97,6 +98,8 @@ pub fn launch(def: &TestDef, how: Launch) -> Run {
 }
 
 struct Sandbox {
+    /// Dropped first: what ends it must not find it dead and reaped.
+    live: Live,
     init: Init,
     report: OwnedFd,
     output: Option<OwnedFd>,
@@ -129,8 +132,9 @@ impl Sandbox {
             output,
         };
         let program = program(def, how.harness);
-        let init = Init::start(Some(&program), descriptors).map_err(Outcome::of_setup)?;
-        Ok(Self { init, report, output: capture.map(|(ours, _)| ours) })
+        let init = Init::start(Some(&program), Network::Own, descriptors).map_err(Outcome::of_setup)?;
+        let live = Live::enter(init.pidfd()).map_err(|error| broken("a descriptor of its own", error))?;
+        Ok(Self { live, init, report, output: capture.map(|(ours, _)| ours) })
     }
 
     fn watch(mut self, def: &TestDef, how: Launch, started: Instant, output: &mut Output) -> Outcome {
@@ -162,6 +166,7 @@ impl Sandbox {
         // All are dead: what they wrote is complete, and there will be no more.
         self.read_output(output);
         inbox.take(self.report.as_fd());
+        drop(self.live);
         let ended = self.init.wait();
         retired::hold(inbox.namespaces, how.retire);
         match inbox.report {

@@ -8,10 +8,12 @@
 //! Invariant: when a sandbox's run has an outcome, every process of it is dead.
 
 mod launch;
+mod live;
 mod outcome;
 mod output;
 mod panics;
 mod parameters;
+mod privilege;
 mod report;
 mod retired;
 mod unavailable;
@@ -19,8 +21,11 @@ mod view;
 mod worker;
 
 pub use launch::{Harness, Launch, Limit, Run, launch};
+pub use live::end_all;
+pub(crate) use outcome::human;
 pub use outcome::{Failure, Outcome};
 pub use output::Output;
+pub use privilege::may_change_the_machine;
 pub use retired::raise_descriptor_limit;
 pub use unavailable::{Unavailable, probe};
 pub use worker::Worker;

@@ -5,6 +5,7 @@
 pub mod environment;
 pub mod fdpass;
 mod init;
+pub mod interrupt;
 pub mod ioctl;
 pub mod namespace;
 pub mod process;

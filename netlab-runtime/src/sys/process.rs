@@ -15,9 +15,9 @@ use super::init::{self, Note, ProgramPointers, Setup};
 
 pub use super::init::Stage;
 
-/// `clone` flags of a sandbox; `CLONE_NEWUSER` is added where the caller lacks privilege.
-const NAMESPACES: c_int =
-    libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+/// `clone` flags of a sandbox; `CLONE_NEWNET` is added for a network of its own, `CLONE_NEWUSER` where the caller lacks
+/// privilege.
+const NAMESPACES: c_int = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
 
 /// The lowest number for descriptors on their way to a sandbox, above those they are to have there.
 const PARKING: RawFd = 16;
@@ -46,6 +46,15 @@ pub struct Descriptors<'fd> {
     pub report: BorrowedFd<'fd>,
     /// The standard output of the test itself.
     pub output: BorrowedFd<'fd>,
+}
+
+/// The network that a sandbox is born in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A network namespace of its own, empty but for `lo`.
+    Own,
+    /// That of the runner: the machine's.
+    OfTheRunner,
 }
 
 /// Why a sandbox could not be made: the step, and the system's error.
@@ -115,7 +124,11 @@ impl Init {
     /// # Errors
     ///
     /// `clone` or the preparation of descriptors failed. What fails later comes from [`Init::wait`].
-    pub fn start(program: Option<&Program>, descriptors: Descriptors<'_>) -> Result<Self, SetupError> {
+    pub fn start(
+        program: Option<&Program>,
+        network: Network,
+        descriptors: Descriptors<'_>,
+    ) -> Result<Self, SetupError> {
         let at = |stage| move |errno| SetupError { stage, errno };
         let (status, status_theirs) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
         let (lifeline_theirs, lifeline) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
@@ -137,7 +150,8 @@ impl Init {
         let unprivileged = !may_administer();
         let id_maps = unprivileged
             .then(|| [format!("0 {} 1", geteuid()).into_bytes(), format!("0 {} 1", getegid()).into_bytes()]);
-        let flags = NAMESPACES | if unprivileged { libc::CLONE_NEWUSER } else { 0 };
+        let network = if network == Network::Own { libc::CLONE_NEWNET } else { 0 };
+        let flags = NAMESPACES | network | if unprivileged { libc::CLONE_NEWUSER } else { 0 };
         let pointers = |strings: &[CString]| {
             strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
         };
@@ -171,11 +185,8 @@ impl Init {
     /// Kills every process of the sandbox, by two ways of which either is enough.
     pub fn kill(&mut self) {
         drop(self.lifeline.take());
-        // That init has ended already is as well; where the call is refused, the lifeline does it.
-        // SAFETY: no memory is involved; the descriptor cannot stand for another process.
-        unsafe {
-            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), Signal::SIGKILL as c_int, 0, 0)
-        };
+        // Where the call is refused, the lifeline does it.
+        kill(self.pidfd());
     }
 
     /// Waits until every process of the sandbox is dead, and says how the worker ended.
@@ -241,6 +252,12 @@ impl Ended {
     }
 }
 
+/// Kills the process that a pidfd stands for; an init, and so every process of its sandbox. That it has ended is as well.
+pub fn kill(pidfd: BorrowedFd<'_>) {
+    // SAFETY: no memory is involved; the descriptor cannot stand for another process.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), Signal::SIGKILL as c_int, 0, 0) };
+}
+
 fn park(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(PARKING))?;
     // SAFETY: the call has just made this descriptor, for us.
@@ -266,8 +283,21 @@ fn clone(flags: c_int, setup: &Setup) -> Result<(libc::pid_t, OwnedFd), Errno> {
 
 /// Whether this process has `CAP_SYS_ADMIN`, and so needs no user namespace to make the others.
 pub fn may_administer() -> bool {
-    // linux/capability.h
-    const CAP_SYS_ADMIN: u32 = 21;
+    effective_capabilities() & CAP_SYS_ADMIN != 0
+}
+
+/// Whether this process may change networks that its user namespace owns: `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`.
+pub fn may_administer_networks() -> bool {
+    let both = CAP_NET_ADMIN | CAP_SYS_ADMIN;
+    effective_capabilities() & both == both
+}
+
+/// Of linux/capability.h, as bits.
+const CAP_NET_ADMIN: u32 = 1 << 12;
+const CAP_SYS_ADMIN: u32 = 1 << 21;
+
+/// The calling thread's first 32 capabilities.
+fn effective_capabilities() -> u32 {
     const VERSION_3: u32 = 0x2008_0522;
     #[repr(C)]
     struct Header {
@@ -285,7 +315,7 @@ pub fn may_administer() -> bool {
     let mut data = [Data::default(); 2];
     // SAFETY: the structures are those of capget(2), version 3, which has two `Data`.
     let result = unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) };
-    result == 0 && data[0].effective & (1 << CAP_SYS_ADMIN) != 0
+    if result == 0 { data[0].effective } else { 0 }
 }
 
 /// What a worker inherits by number.

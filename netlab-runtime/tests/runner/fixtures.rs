@@ -208,11 +208,23 @@ fixtures! {
         }
     }
 
+    fn waits_alone() {
+        loop {
+            std::thread::park();
+        }
+    }
+
     fn leaves_a_daemon() {
         leave_a_daemon();
     }
 
     fn waits_for_the_rows(serial: Some("held by the rows")) {}
+
+    fn waits_in_a_lane_1(serial: Some("held by the rows, two at once")) {}
+
+    fn waits_in_a_lane_2(serial: Some("held by the rows, two at once")) {}
+
+    fn works_beside_who_waits() {}
 
     fn alone_in_its_group_1(serial: Some("netlab's own tests")) {
         alone();

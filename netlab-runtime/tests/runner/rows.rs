@@ -5,6 +5,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use nix::mount::{MsFlags, mount};
@@ -44,8 +46,12 @@ const ROWS: &[Row] = &[
     ("daemons_die_with_their_test", daemon),
     ("nothing_survives_the_runners_sigkill", sigkill),
     ("nothing_survives_ctrl_c", interrupt),
+    ("each_signal_ends_the_run_and_is_what_it_dies_of", each_signal),
+    ("a_signal_that_is_ignored_stays_so", ignored_signal),
+    ("a_second_signal_kills_at_once", second_signal),
     ("serial_groups_run_one_at_a_time", serial),
     ("who_waits_for_its_group_says_so", waiting),
+    ("who_waits_takes_no_thread_of_others", lanes),
     ("a_masked_proc_and_sys_are_done_without", masked),
     ("missing_and_dangling_files_in_etc_are_no_obstacle", missing_files),
     ("no_user_namespaces_is_ignored_with_the_remedy", no_user_namespaces),
@@ -303,6 +309,76 @@ fn interrupt(user: User) {
     killpg(Pid::from_raw(underway.child.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGINT));
     Underway::all_end(&processes);
+    let (out, err) = underway.rest();
+    assert!(
+        err.contains(
+            "netlab: ended by SIGINT; 1 test was running\n    `fixtures::leaves_a_daemon_and_waits`, for "
+        ),
+        "{err}"
+    );
+    assert!(!out.contains("FAILED") && !out.contains("killed by"), "no result is told: {out}");
+}
+
+fn each_signal(user: User) {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let arguments = ["fixtures::waits_alone", "fixtures::leaves_a_daemon_and_waits", "--nocapture"];
+        let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
+        let processes = underway.processes();
+        kill(Pid::from_raw(underway.child.id().cast_signed()), signal).unwrap();
+        assert_eq!(underway.child.wait().unwrap().signal(), Some(signal as i32));
+        Underway::all_end(&processes);
+        let (_, err) = underway.rest();
+        assert!(err.contains(&format!("netlab: ended by {signal}; ")), "{err}");
+    }
+}
+
+fn ignored_signal(user: User) {
+    let mut command =
+        fixture(user, "plain", &["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"]);
+    // As nohup(1) does.
+    let ignore = || {
+        // SAFETY: no handler is involved.
+        unsafe { nix::sys::signal::signal(Signal::SIGHUP, nix::sys::signal::SigHandler::SigIgn) }?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one async-signal-safe call.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, ignore) };
+    let mut underway = Underway::start(command, "waiting");
+    let processes = underway.processes();
+    let runner = Pid::from_raw(underway.child.id().cast_signed());
+    kill(runner, Signal::SIGHUP).unwrap();
+    kill(runner, Signal::SIGTERM).unwrap();
+    assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGTERM));
+    Underway::all_end(&processes);
+    let (_, err) = underway.rest();
+    assert!(err.contains("netlab: ended by SIGTERM"), "{err}");
+}
+
+/// A sandbox whose end the runner cannot see, because init is traced: the runner waits for it, until it is told again.
+fn second_signal(user: User) {
+    let arguments = ["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"];
+    let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
+    let processes = underway.processes();
+    let runner = Pid::from_raw(underway.child.id().cast_signed());
+    let is_init = |pid: i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "netlab-init")
+    };
+    let init =
+        processes.iter().map(|(pid, _)| *pid).find(|&pid| is_init(pid)).expect("a sandbox has an init");
+    let init = Pid::from_raw(init);
+    nix::sys::ptrace::seize(init, nix::sys::ptrace::Options::empty()).unwrap();
+
+    kill(runner, Signal::SIGINT).unwrap();
+    underway.says_on_stderr("netlab: ended by SIGINT");
+    // The same event told twice is one event.
+    kill(runner, Signal::SIGTERM).unwrap();
+    let (_, pidfd) = processes.iter().find(|(pid, _)| *pid == runner.as_raw()).unwrap();
+    assert!(!Underway::ends_within(pidfd, 200), "the runner waits for its sandbox");
+    kill(runner, Signal::SIGTERM).unwrap();
+    assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGTERM));
+
+    nix::sys::wait::waitpid(init, Some(nix::sys::wait::WaitPidFlag::__WALL)).unwrap();
+    Underway::all_end(&processes);
 }
 
 fn serial(user: User) {
@@ -315,15 +391,19 @@ fn serial(user: User) {
     });
 }
 
-/// The group is held by this process, for a socket is all that a lock is.
-fn waiting(user: User) {
-    let address = SocketAddr::from_abstract_name("netlab/serial/held by the rows").unwrap();
-    let holder = loop {
+/// Takes a group's lock in this process, for a socket is all that a lock is.
+fn hold(group: &str) -> UnixListener {
+    let address = SocketAddr::from_abstract_name(format!("netlab/serial/{group}")).unwrap();
+    loop {
         match UnixListener::bind_addr(&address) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => std::thread::yield_now(),
-            bound => break bound.unwrap(),
+            bound => return bound.unwrap(),
         }
-    };
+    }
+}
+
+fn waiting(user: User) {
+    let holder = hold("held by the rows");
     let mut command = fixture(user, "plain", &["fixtures::waits_for_the_rows", "--exact", "--nocapture"]);
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
@@ -334,6 +414,26 @@ fn waiting(user: User) {
     );
     assert!(child.try_wait().unwrap().is_none());
     drop(holder);
+    assert!(child.wait().unwrap().success());
+}
+
+/// Two tests wait, two threads are there, and the third test, last by name, is done before either.
+fn lanes(user: User) {
+    let holder = hold("held by the rows, two at once");
+    let arguments = ["waits_in_a_lane", "works_beside_who_waits", "--test-threads=2"];
+    let mut child = fixture(user, "plain", &arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let (sender, lines) = mpsc::channel();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let lines = out.lines().map(Result::unwrap).filter(|line| line.starts_with("test "));
+        lines.for_each(|line| sender.send(line).unwrap());
+    });
+    // Were a thread taken by who waits, nothing would come before the group is let go.
+    let first = lines.recv_timeout(Duration::from_secs(30)).unwrap_or_default();
+    drop(holder);
+    assert_eq!(first, "test fixtures::works_beside_who_waits ... ok");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("test fixtures::waits_in_a_lane_")).count(), 2);
+    reader.join().unwrap();
     assert!(child.wait().unwrap().success());
 }
 
@@ -385,7 +485,8 @@ fn denied(user: User, limit: &'static str) {
         .code(0)
         .says(&format!("ignored (this machine allows no namespaces (`user.{limit}` is 0)"))
         .says(&format!("`sudo sysctl -w user.{limit}=10000`"))
-        .says("0 passed; 0 failed; 1 ignored");
+        .says("0 passed; 0 failed; 1 ignored")
+        .says("netlab: 1 ignored: 1 cannot run here (this machine allows no namespaces");
     for strict in ["NETLAB_STRICT", "CI"] {
         let mut command = denied();
         command.env(strict, "1");
