@@ -80,7 +80,7 @@ pub use netlab_topology::{Diagnostics, Plan, Topology};
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
 pub mod inspect {
     pub use netlab_runtime::kernel::inspect::{
-        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Route,
+        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Protocol, Route, Socket, SocketState,
     };
     pub use netlab_runtime::lab::{Dump, NodeDump};
 }
