@@ -18,7 +18,7 @@ use nix::unistd::{pipe2, read};
 use super::outcome::{Failure, Outcome, human};
 use super::output::Output;
 use super::report::{self, Message, Report};
-use super::{retired, worker};
+use super::{retired, users, worker};
 use crate::registry::TestDef;
 use crate::sys::process::{Descriptors, Init, Program};
 
@@ -129,7 +129,7 @@ impl Sandbox {
             output,
         };
         let program = program(def, how.harness);
-        let init = Init::start(Some(&program), descriptors).map_err(Outcome::of_setup)?;
+        let init = users::start(Some(&program), descriptors).map_err(Outcome::of_setup)?;
         Ok(Self { init, report, output: capture.map(|(ours, _)| ours) })
     }
 

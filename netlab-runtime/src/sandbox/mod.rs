@@ -15,6 +15,7 @@ mod parameters;
 mod report;
 mod retired;
 mod unavailable;
+mod users;
 mod view;
 mod worker;
 
@@ -23,4 +24,5 @@ pub use outcome::{Failure, Outcome};
 pub use output::Output;
 pub use retired::raise_descriptor_limit;
 pub use unavailable::{Unavailable, probe};
+pub use users::{Range, Ranges, probe as probe_users};
 pub use worker::Worker;

@@ -4,6 +4,7 @@
 
 pub mod environment;
 pub mod fdpass;
+pub mod idmap;
 mod init;
 pub mod ioctl;
 pub mod namespace;

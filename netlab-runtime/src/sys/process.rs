@@ -3,7 +3,7 @@
 //! A sandbox's init is made by `clone` straight from the runner: in a copy of a threaded process that is sound,
 //! because the child runs nothing but `sys::init`.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -18,6 +18,9 @@ pub use super::init::Stage;
 /// `clone` flags of a sandbox; `CLONE_NEWUSER` is added where the caller lacks privilege.
 const NAMESPACES: c_int =
     libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+
+/// Room for the few calls of [`errand`] and, in a copy, of `init`.
+const ERRAND_STACK: usize = 256 * 1024;
 
 /// The lowest number for descriptors on their way to a sandbox, above those they are to have there.
 const PARKING: RawFd = 16;
@@ -61,6 +64,7 @@ pub struct SetupError {
 /// The step as the call that failed.
 fn stage_name(stage: Stage) -> &'static str {
     match stage {
+        Stage::Users => "joining the user namespace of the runner",
         Stage::Clone => "`clone` with new namespaces",
         Stage::Descriptors => "`close_range`",
         Stage::SetGroups => "writing `/proc/self/setgroups`",
@@ -109,13 +113,18 @@ pub enum Ended {
 impl Init {
     /// Starts a sandbox: init in new namespaces, and under it `program`, or without one a mere trial.
     ///
-    /// A user namespace is among them where the process lacks `CAP_SYS_ADMIN`; the caller's user and group are
-    /// 0 inside, so that the worker may do there what root may.
+    /// Where the process lacks `CAP_SYS_ADMIN`, they belong to `users`, or without it to a user namespace of their own;
+    /// the caller's user and group are 0 inside, so that the worker may do there what root may.
     ///
     /// # Errors
     ///
-    /// `clone` or the preparation of descriptors failed. What fails later comes from [`Init::wait`].
-    pub fn start(program: Option<&Program>, descriptors: Descriptors<'_>) -> Result<Self, SetupError> {
+    /// `clone` or the preparation of descriptors failed, or `users` could not be joined ([`Stage::Users`]). What fails
+    /// later comes from [`Init::wait`].
+    pub fn start(
+        program: Option<&Program>,
+        descriptors: Descriptors<'_>,
+        users: Option<&UserNamespace>,
+    ) -> Result<Self, SetupError> {
         let at = |stage| move |errno| SetupError { stage, errno };
         let (status, status_theirs) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
         let (lifeline_theirs, lifeline) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
@@ -135,9 +144,11 @@ impl Init {
         }
 
         let unprivileged = !may_administer();
-        let id_maps = unprivileged
+        let users = users.filter(|_| unprivileged);
+        let alone = unprivileged && users.is_none();
+        let id_maps = alone
             .then(|| [format!("0 {} 1", geteuid()).into_bytes(), format!("0 {} 1", getegid()).into_bytes()]);
-        let flags = NAMESPACES | if unprivileged { libc::CLONE_NEWUSER } else { 0 };
+        let flags = NAMESPACES | if alone { libc::CLONE_NEWUSER } else { 0 };
         let pointers = |strings: &[CString]| {
             strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
         };
@@ -150,9 +161,12 @@ impl Init {
         // A handler of the runner's must not run in the child.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(at(Stage::Signals))?;
         let setup = Setup { descriptors: numbers, id_maps, mask: *mask.as_ref(), program };
-        let child = clone(flags, &setup);
+        let child = match users {
+            Some(users) => clone_within(users, flags, &setup),
+            None => clone(flags, init::run, &setup).map_err(at(Stage::Clone)),
+        };
         let restored = mask.thread_set_mask();
-        let (pid, pidfd) = child.map_err(at(Stage::Clone))?;
+        let (pid, pidfd) = child?;
         let init = Self { pid, pidfd, status, lifeline: Some(lifeline), waited: false };
         restored.map_err(at(Stage::Signals))?;
         Ok(init)
@@ -247,20 +261,126 @@ fn park(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-fn clone(flags: c_int, setup: &Setup) -> Result<(libc::pid_t, OwnedFd), Errno> {
+/// Clones this process; `child` is all that the copy runs.
+fn clone<T>(flags: c_int, child: fn(&T) -> !, given: &T) -> Result<(libc::pid_t, OwnedFd), Errno> {
     let mut pidfd: c_int = -1;
     // `clone`, not `clone3`: filters of containers know its flags, and some refuse the other unseen.
     // No signal at the child's end: the process around us may wait for any child, and must not get ours.
     // SAFETY: without CLONE_VM and with no stack given this is a fork; the child has its own copy of all memory,
-    // and calls only `init::run`, which needs nothing of other threads and never returns.
+    // and calls only what is in `init`, which needs nothing of other threads and never returns.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags | libc::CLONE_PIDFD, 0, &raw mut pidfd, 0, 0) };
     match Errno::result(pid)? {
-        0 => init::run(setup),
+        0 => child(given),
         pid => {
             // SAFETY: with CLONE_PIDFD a successful clone has made this descriptor, for us.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             Ok((pid as libc::pid_t, pidfd))
         }
+    }
+}
+
+/// What a process that is in `users` for a moment is to do there, and what came of it.
+struct Errand<'a> {
+    users: RawFd,
+    flags: c_int,
+    setup: &'a Setup,
+    pidfd: c_int,
+    outcome: Result<libc::pid_t, SetupError>,
+}
+
+/// As [`clone`], with init and its namespaces in a user namespace that is there already.
+///
+/// A threaded process cannot enter it (`userns_install` in kernel/user_namespace.c). So a child that shares memory and
+/// descriptors, as `posix_spawn` has it, enters it, and clones init as its sibling: a child of this process, with
+/// a descriptor for it in this process's table.
+fn clone_within(
+    users: &UserNamespace,
+    flags: c_int,
+    setup: &Setup,
+) -> Result<(libc::pid_t, OwnedFd), SetupError> {
+    let failed = |errno| SetupError { stage: Stage::Users, errno };
+    let mut run = Errand {
+        users: users.0.as_raw_fd(),
+        flags: flags | libc::CLONE_PIDFD | libc::CLONE_PARENT,
+        setup,
+        pidfd: -1,
+        outcome: Err(failed(Errno::EIO)),
+    };
+    let mut stack = vec![0_u128; ERRAND_STACK / size_of::<u128>()];
+    let top = stack.as_mut_ptr_range().end;
+    let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
+    // SAFETY: the stack and what the child is given outlive it, since this thread goes on only when it has ended
+    // (CLONE_VFORK); all signals are blocked, so that no handler runs on its stack. No signal at its end, as above,
+    // which init inherits with its parent (`copy_process` in kernel/fork.c).
+    let child = unsafe { libc::clone(errand, top.cast(), shared, (&raw mut run).cast()) };
+    let child = Errno::result(child).map_err(failed)?;
+    // SAFETY: the status is not asked for. It has ended, so that this neither waits nor is interrupted.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL) };
+    let pid = run.outcome?;
+    // SAFETY: with CLONE_PIDFD a successful clone has made this descriptor in the table we share, for us.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(run.pidfd) };
+    Ok((pid, pidfd))
+}
+
+extern "C" fn errand(argument: *mut c_void) -> c_int {
+    // SAFETY: the argument is the errand, which nobody else touches until this process has ended.
+    let run = unsafe { &mut *argument.cast::<Errand<'_>>() };
+    // SAFETY: no memory is involved, and this process has one thread.
+    let joined = unsafe { libc::setns(run.users, libc::CLONE_NEWUSER) };
+    if joined < 0 {
+        run.outcome = Err(SetupError { stage: Stage::Users, errno: Errno::last() });
+        return 0;
+    }
+    let pidfd = &raw mut run.pidfd;
+    // SAFETY: as in `clone`.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, run.flags, 0, pidfd, 0, 0) };
+    run.outcome = match pid {
+        0 => init::run(run.setup),
+        1.. => Ok(pid as libc::pid_t),
+        _ => Err(SetupError { stage: Stage::Clone, errno: Errno::last() }),
+    };
+    0
+}
+
+/// A user namespace that is kept for the sandboxes of this process.
+///
+/// # Teardown
+///
+/// It ends with this descriptor and the last sandbox in it.
+#[derive(Debug)]
+pub struct UserNamespace(OwnedFd);
+
+impl UserNamespace {
+    /// Makes one, whose users and groups `map` maps, given the id of a process in it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel allows no such namespace, or what `map` said.
+    pub fn make<E: From<SetupError>>(map: impl FnOnce(i32) -> Result<(), E>) -> Result<Self, E> {
+        let at = |stage| move |errno| SetupError { stage, errno };
+        let (ready, ready_theirs) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
+        let (lifeline_theirs, lifeline) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
+        let ready_theirs = park(ready_theirs.as_fd()).map_err(at(Stage::Descriptors))?;
+        let lifeline_theirs = park(lifeline_theirs.as_fd()).map_err(at(Stage::Descriptors))?;
+        let descriptors = [ready_theirs.as_raw_fd(), lifeline_theirs.as_raw_fd()];
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(at(Stage::Signals))?;
+        let child = clone(libc::CLONE_NEWUSER, init::stay, &descriptors);
+        let restored = mask.thread_set_mask();
+        let (pid, pidfd) = child.map_err(at(Stage::Clone))?;
+        // Ends and is reaped on every way out.
+        let process = Init { pid, pidfd, status: ready, lifeline: Some(lifeline), waited: false };
+        restored.map_err(at(Stage::Signals))?;
+        drop(ready_theirs);
+        // Until it says so, the files in its `/proc` may not be the caller's.
+        match nix::unistd::read(&process.status, &mut [0]) {
+            Ok(1) => {}
+            Ok(_) => return Err(at(Stage::Descriptors)(Errno::EPIPE).into()),
+            Err(errno) => return Err(at(Stage::Descriptors)(errno).into()),
+        }
+        map(pid)?;
+        let namespace = std::fs::File::open(format!("/proc/{pid}/ns/user"))
+            .map_err(|error| at(Stage::Users)(Errno::try_from(error).unwrap_or(Errno::EIO)))?;
+        Ok(Self(namespace.into()))
     }
 }
 
