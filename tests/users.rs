@@ -4,6 +4,8 @@
 //! a range, and then it is a binary of netlab tests. As root a row becomes an ordinary user in a mount namespace with an
 //! `/etc/subuid` of its own, so that nothing of the machine changes.
 
+#![expect(clippy::disallowed_methods, reason = "what is read here is no setting of netlab's")]
+
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -18,20 +20,21 @@ const FIXTURE: &str = "NETLAB_TESTS_USERS";
 /// A user that every Debian has (`/usr/share/base-passwd/passwd.master`), and that runs nothing: whom a row as root becomes.
 const OTHER: (&str, u32) = ("nobody", 65_534);
 
+type Judged = Result<Completion, Failed>;
+
 fn main() -> ExitCode {
     if env::var_os(FIXTURE).is_some() {
         return netlab::__private::main(false);
     }
-    let rows: [(&str, fn() -> Result<Completion, Failed>); 3] = [
-        ("a_range_of_users", a_range_of_users),
-        ("one_user_without_the_helper", one_user_without_the_helper),
-        ("one_user_where_it_is_asked_for", one_user_where_it_is_asked_for),
+    let trials = vec![
+        Trial::ignorable_test("a_range_of_users", a_range_of_users),
+        Trial::ignorable_test("one_user_without_the_helper", one_user_without_the_helper),
+        Trial::ignorable_test("one_user_where_it_is_asked_for", one_user_where_it_is_asked_for),
     ];
-    let trials = rows.map(|(name, row)| Trial::ignorable_test(name, row));
-    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn a_range_of_users() -> Result<Completion, Failed> {
+fn a_range_of_users() -> Judged {
     if !on_the_path("newuidmap") || !on_the_path("newgidmap") {
         return Ok(Completion::ignored_with("`newuidmap` is not installed (Debian: uidmap)"));
     }
@@ -43,17 +46,17 @@ fn a_range_of_users() -> Result<Completion, Failed> {
     passes("many_users", &["drops_its_privileges", "many_at_once_1", "many_at_once_2"], &[])
 }
 
-fn one_user_without_the_helper() -> Result<Completion, Failed> {
+fn one_user_without_the_helper() -> Judged {
     let empty = env::temp_dir();
     passes("one_user", &["is_refused_in_words"], &[("PATH", empty.to_str().unwrap_or("/nowhere"))])
 }
 
-fn one_user_where_it_is_asked_for() -> Result<Completion, Failed> {
+fn one_user_where_it_is_asked_for() -> Judged {
     passes("one_user", &["is_refused_in_words"], &[("NETLAB_USERS", "one")])
 }
 
 /// Runs the fixtures of a module as an ordinary user with a range, with the environment changed; all of these must pass.
-fn passes(module: &str, tests: &[&str], changed: &[(&str, &str)]) -> Result<Completion, Failed> {
+fn passes(module: &str, tests: &[&str], changed: &[(&str, &str)]) -> Judged {
     let output = as_a_user(&[module], changed);
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -9,6 +9,8 @@ use std::time::Duration;
 use libtest_mimic::{ColorSetting, Completion, Failed, FormatSetting, Trial};
 
 use super::arguments::{Arguments, Color, Format};
+use super::ignored::Ignored;
+use super::lanes::{Lane, Lanes};
 use super::settings::{self, Settings};
 use super::single;
 use crate::registry::{TESTS, TestDef};
@@ -87,19 +89,56 @@ fn run(mut arguments: Arguments, tests: &[&'static TestDef], live: bool) -> Exit
     let threads = if live { std::num::NonZeroUsize::new(1) } else { settings.threads };
     arguments.test_threads = arguments.test_threads.or(threads);
 
+    let mut tests = tests.to_vec();
+    shuffle(&arguments, &mut tests);
+    let unselected: Vec<_> =
+        tests.iter().filter(|def| !arguments.selects(def)).map(|def| def.name().to_owned()).collect();
+    let one_by_one = at_once(&arguments) == 1;
     let arguments = Arc::new(arguments);
     let told = Arc::new(Told::default());
-    let mut trials: Vec<Trial> =
-        tests.iter().map(|&def| trial(def, Arc::clone(&arguments), settings, Arc::clone(&told))).collect();
-    shuffle(&arguments, &mut trials);
-    let unselected = tests.iter().filter(|def| !arguments.selects(def)).map(|def| def.name().to_owned());
+    let mut lanes = Lanes::default();
+    let (mut trials, mut last) = (Vec::new(), Vec::new());
+    for def in tests {
+        let run = {
+            let arguments = Arc::clone(&arguments);
+            move || single::run(def, Harness::Own, arguments.no_capture, settings)
+        };
+        let runs = arguments.selects(def) && arguments.runs(def);
+        let lane = Lane::of(def).filter(|_| runs && !one_by_one);
+        let (run, trials): (Box<dyn FnOnce() -> Option<Run> + Send>, _) = match lane {
+            Some(lane) => {
+                let coming = lanes.add(lane, run);
+                (Box::new(|| coming.wait()), &mut last)
+            }
+            None => (Box::new(move || Some(run())), &mut trials),
+        };
+        trials.push(trial(def, run, Arc::clone(&arguments), settings, Arc::clone(&told)));
+    }
+    trials.append(&mut last);
+    let lanes = match lanes.start() {
+        Ok(lanes) => lanes,
+        Err(error) => {
+            eprintln!("error: no thread for the tests that wait for a lock: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
     // The selection is made here, since libtest-mimic knows but one filter; it counts what it is told to skip.
-    let mimic = libtest_mimic::Arguments { skip: unselected.collect(), exact: true, ..mimic(&arguments) };
+    let mimic = libtest_mimic::Arguments { skip: unselected, exact: true, ..mimic(&arguments) };
     let conclusion = libtest_mimic::run(&mimic, trials);
+    for lane in lanes {
+        // Its tests have told what came of them; there is nothing else it could fail with.
+        drop(lane.join());
+    }
     if let Err(error) = told.print(&arguments) {
         eprintln!("netlab: the output of tests could not be shown: {error}");
     }
     conclusion.exit_code()
+}
+
+/// How many tests run at once, as libtest-mimic will count.
+fn at_once(arguments: &Arguments) -> usize {
+    let processors = || std::thread::available_parallelism().map_or(1, Into::into);
+    arguments.test_threads.map_or_else(processors, Into::into)
 }
 
 fn mimic(arguments: &Arguments) -> libtest_mimic::Arguments {
@@ -122,14 +161,17 @@ fn mimic(arguments: &Arguments) -> libtest_mimic::Arguments {
     }
 }
 
+/// A test as libtest-mimic knows it; `run` runs it, or waits for the lane that does.
 fn trial(
     def: &'static TestDef,
+    run: Box<dyn FnOnce() -> Option<Run> + Send>,
     arguments: Arc<Arguments>,
     settings: &'static Settings,
     told: Arc<Told>,
 ) -> Trial {
     Trial::ignorable_test(def.name(), move || {
         if !arguments.runs(def) {
+            told.ignored.marked();
             let reason = def.ignore.filter(|reason| !reason.is_empty()).map(ToOwned::to_owned);
             return Ok(Completion::Ignored { reason });
         }
@@ -137,7 +179,7 @@ fn trial(
             // What the test writes begins on a line of its own, below its name.
             println!();
         }
-        let run = single::run(def, Harness::Own, arguments.no_capture, settings);
+        let Some(run) = run() else { return Err("netlab: the runner failed; see its panic above".into()) };
         told.remember(def, &arguments, &run);
         match run.outcome {
             Outcome::Passed => Ok(Completion::Completed),
@@ -146,7 +188,10 @@ fn trial(
                 &run.output.text(),
                 &format!("cannot run here, and must (NETLAB_STRICT or CI is set): {why}"),
             )),
-            Outcome::Unavailable(why) => Ok(Completion::ignored_with(why)),
+            Outcome::Unavailable(why) => {
+                told.ignored.unavailable(&why);
+                Ok(Completion::ignored_with(why))
+            }
         }
     })
 }
@@ -163,6 +208,7 @@ fn message(output: &str, failure: &str) -> Failed {
 struct Told {
     outputs: Mutex<BTreeMap<&'static str, String>>,
     times: Mutex<BTreeMap<&'static str, Duration>>,
+    ignored: Ignored,
 }
 
 impl Told {
@@ -197,12 +243,15 @@ impl Told {
             }
             writeln!(out)?;
         }
+        if let Some(summary) = self.ignored.summary() {
+            writeln!(out, "{summary}\n")?;
+        }
         out.flush()
     }
 }
 
 /// Puts tests in the order of a seed, which is printed so that the order can be had again.
-fn shuffle(arguments: &Arguments, trials: &mut [Trial]) {
+fn shuffle(arguments: &Arguments, tests: &mut [&'static TestDef]) {
     let seed = match (arguments.shuffle_seed, arguments.shuffle) {
         (Some(seed), _) => seed,
         (None, false) => return,
@@ -214,8 +263,8 @@ fn shuffle(arguments: &Arguments, trials: &mut [Trial]) {
     };
     eprintln!("netlab: tests in the order of --shuffle-seed {seed}");
     let mut state = seed;
-    for index in (1..trials.len()).rev() {
-        trials.swap(index, (next(&mut state) % (index as u64 + 1)) as usize);
+    for index in (1..tests.len()).rev() {
+        tests.swap(index, (next(&mut state) % (index as u64 + 1)) as usize);
     }
 }
 

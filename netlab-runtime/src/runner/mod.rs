@@ -6,6 +6,8 @@
 
 mod arguments;
 mod harness;
+mod ignored;
+mod lanes;
 pub mod libtest;
 mod serial;
 pub mod settings;

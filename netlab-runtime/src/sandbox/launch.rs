@@ -20,7 +20,7 @@ use super::output::Output;
 use super::report::{self, Message, Report};
 use super::{retired, users, worker};
 use crate::registry::TestDef;
-use crate::sys::process::{Descriptors, Init, Program};
+use crate::sys::process::{Descriptors, Init, Network, Program};
 
 /// How long a worker may take to end after its report: writing a coverage profile takes a while.
 const GRACE: Duration = Duration::from_secs(10);
@@ -129,7 +129,7 @@ impl Sandbox {
             output,
         };
         let program = program(def, how.harness);
-        let init = users::start(Some(&program), descriptors).map_err(Outcome::of_setup)?;
+        let init = users::start(Some(&program), Network::Own, descriptors).map_err(Outcome::of_setup)?;
         Ok(Self { init, report, output: capture.map(|(ours, _)| ours) })
     }
 

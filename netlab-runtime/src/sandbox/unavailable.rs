@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 
 use super::users;
-use crate::sys::process::{self, Descriptors, SetupError, Stage};
+use crate::sys::process::{self, Descriptors, Network, SetupError, Stage};
 
 /// A sandbox cannot be had here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +42,7 @@ pub fn probe() -> Result<(), Unavailable> {
     let null = null.as_fd();
     let descriptors = Descriptors { stdin: null, stdout: null, stderr: null, report: null, output: null };
     let explain = |error| Unavailable::explain(error).unwrap_or_else(|| unexplained(&error));
-    users::start(None, descriptors).map_err(explain)?.wait().map_err(explain)?;
+    users::start(None, Network::Own, descriptors).map_err(explain)?.wait().map_err(explain)?;
     Ok(())
 }
 
@@ -100,8 +100,13 @@ impl Machine {
                     --security-opt seccomp=unconfined --security-opt apparmor=unconfined`"
                 .to_owned();
         }
-        format!("or run the tests as root: `CARGO_TARGET_{}_RUNNER='sudo -E' cargo test`", triple())
+        format!("or {}", as_root())
     }
+}
+
+/// How to run the tests as root.
+pub(super) fn as_root() -> String {
+    format!("run the tests as root: `CARGO_TARGET_{}_RUNNER='sudo -E' cargo test`", triple())
 }
 
 /// The target's name as in cargo's variables.

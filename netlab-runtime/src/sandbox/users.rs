@@ -16,7 +16,8 @@ use nix::unistd::{Uid, User, getegid, geteuid};
 
 use super::Unavailable;
 use crate::runner::settings;
-use crate::sys::process::{self, Descriptors, Init, Program, SetupError, Stage, UserNamespace};
+use crate::sys::process::{self, Descriptors, Init, Network, Program, SetupError, Stage};
+use crate::sys::users::UserNamespace;
 
 /// A range of `/etc/subuid` or `/etc/subgid` (`subuid(5)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +49,18 @@ impl Ranges {
 /// # Errors
 ///
 /// As [`Init::start`].
-pub(super) fn start(program: Option<&Program>, descriptors: Descriptors<'_>) -> Result<Init, SetupError> {
+pub(super) fn start(
+    program: Option<&Program>,
+    network: Network,
+    descriptors: Descriptors<'_>,
+) -> Result<Init, SetupError> {
     if let Ok(users) = kept() {
-        match Init::start(program, descriptors, Some(users)) {
+        match Init::start(program, network, descriptors, Some(users)) {
             Err(error) if error.stage == Stage::Users => refused(error),
             started => return started,
         }
     }
-    Init::start(program, descriptors, None)
+    Init::start(program, network, descriptors, None)
 }
 
 /// Tries whether sandboxes here have more than one user: really makes the namespace, with its maps.

@@ -10,6 +10,9 @@ const SIOCGSKNS: libc::Ioctl = 0x894C;
 /// `SIOCETHTOOL`, `include/uapi/linux/sockios.h`.
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 
+/// `NS_GET_USERNS`, `include/uapi/linux/nsfs.h`: `_IO(0xb7, 1)`.
+const NS_GET_USERNS: libc::Ioctl = 0xB701;
+
 /// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO`, `ETHTOOL_SGSO`, `include/uapi/linux/ethtool.h`.
 const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
 
@@ -34,6 +37,22 @@ pub fn socket_namespace(socket: impl AsFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor for us, and nothing else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(namespace) })
+}
+
+/// The user namespace that owns a namespace: who has capabilities there has them over it.
+///
+/// # Errors
+///
+/// `EPERM` if that is neither the caller's user namespace nor one made within it.
+pub fn owner_of_namespace(namespace: impl AsFd) -> io::Result<OwnedFd> {
+    let namespace = namespace.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed for the call; NS_GET_USERNS takes no argument.
+    let owner = unsafe { libc::ioctl(namespace, NS_GET_USERNS) };
+    if owner < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nothing else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(owner) })
 }
 
 /// Turns transmit checksum and segmentation offload of a device off, in the namespace of `socket`

@@ -10,3 +10,4 @@ pub mod ioctl;
 pub mod namespace;
 pub mod process;
 pub mod signal;
+pub mod users;

@@ -3,7 +3,7 @@
 //! A sandbox's init is made by `clone` straight from the runner: in a copy of a threaded process that is sound,
 //! because the child runs nothing but `sys::init`.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -12,15 +12,13 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{getegid, geteuid, pipe2};
 
 use super::init::{self, Note, ProgramPointers, Setup};
+use super::users::{self, UserNamespace};
 
 pub use super::init::Stage;
 
-/// `clone` flags of a sandbox; `CLONE_NEWUSER` is added where the caller lacks privilege.
-const NAMESPACES: c_int =
-    libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-
-/// Room for the few calls of [`errand`] and, in a copy, of `init`.
-const ERRAND_STACK: usize = 256 * 1024;
+/// `clone` flags of a sandbox; `CLONE_NEWNET` is added for a network of its own, `CLONE_NEWUSER` where the caller lacks
+/// privilege.
+const NAMESPACES: c_int = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
 
 /// The lowest number for descriptors on their way to a sandbox, above those they are to have there.
 const PARKING: RawFd = 16;
@@ -49,6 +47,15 @@ pub struct Descriptors<'fd> {
     pub report: BorrowedFd<'fd>,
     /// The standard output of the test itself.
     pub output: BorrowedFd<'fd>,
+}
+
+/// The network that a sandbox is born in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A network namespace of its own, empty but for `lo`.
+    Own,
+    /// That of the runner: the machine's.
+    OfTheRunner,
 }
 
 /// Why a sandbox could not be made: the step, and the system's error.
@@ -122,6 +129,7 @@ impl Init {
     /// later comes from [`Init::wait`].
     pub fn start(
         program: Option<&Program>,
+        network: Network,
         descriptors: Descriptors<'_>,
         users: Option<&UserNamespace>,
     ) -> Result<Self, SetupError> {
@@ -148,7 +156,8 @@ impl Init {
         let alone = unprivileged && users.is_none();
         let id_maps = alone
             .then(|| [format!("0 {} 1", geteuid()).into_bytes(), format!("0 {} 1", getegid()).into_bytes()]);
-        let flags = NAMESPACES | if alone { libc::CLONE_NEWUSER } else { 0 };
+        let network = if network == Network::Own { libc::CLONE_NEWNET } else { 0 };
+        let flags = NAMESPACES | network | if alone { libc::CLONE_NEWUSER } else { 0 };
         let pointers = |strings: &[CString]| {
             strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
         };
@@ -162,14 +171,18 @@ impl Init {
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(at(Stage::Signals))?;
         let setup = Setup { descriptors: numbers, id_maps, mask: *mask.as_ref(), program };
         let child = match users {
-            Some(users) => clone_within(users, flags, &setup),
+            Some(users) => users::clone_within(users, flags, &setup),
             None => clone(flags, init::run, &setup).map_err(at(Stage::Clone)),
         };
         let restored = mask.thread_set_mask();
-        let (pid, pidfd) = child?;
-        let init = Self { pid, pidfd, status, lifeline: Some(lifeline), waited: false };
+        let init = Self::of_child(child?, status, lifeline);
         restored.map_err(at(Stage::Signals))?;
         Ok(init)
+    }
+
+    /// A child in whose life nothing but its end is of interest; it ends when `lifeline` closes.
+    pub(super) fn of_child((pid, pidfd): (libc::pid_t, OwnedFd), status: OwnedFd, lifeline: OwnedFd) -> Self {
+        Self { pid, pidfd, status, lifeline: Some(lifeline), waited: false }
     }
 
     /// Its process id, as the runner sees it.
@@ -255,14 +268,15 @@ impl Ended {
     }
 }
 
-fn park(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+/// A duplicate whose number is above those that a child gives to its descriptors.
+pub(super) fn park(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(PARKING))?;
     // SAFETY: the call has just made this descriptor, for us.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Clones this process; `child` is all that the copy runs.
-fn clone<T>(flags: c_int, child: fn(&T) -> !, given: &T) -> Result<(libc::pid_t, OwnedFd), Errno> {
+pub(super) fn clone<T>(flags: c_int, child: fn(&T) -> !, given: &T) -> Result<(libc::pid_t, OwnedFd), Errno> {
     let mut pidfd: c_int = -1;
     // `clone`, not `clone3`: filters of containers know its flags, and some refuse the other unseen.
     // No signal at the child's end: the process around us may wait for any child, and must not get ours.
@@ -279,115 +293,23 @@ fn clone<T>(flags: c_int, child: fn(&T) -> !, given: &T) -> Result<(libc::pid_t,
     }
 }
 
-/// What a process that is in `users` for a moment is to do there, and what came of it.
-struct Errand<'a> {
-    users: RawFd,
-    flags: c_int,
-    setup: &'a Setup,
-    pidfd: c_int,
-    outcome: Result<libc::pid_t, SetupError>,
-}
-
-/// As [`clone`], with init and its namespaces in a user namespace that is there already.
-///
-/// A threaded process cannot enter it (`userns_install` in kernel/user_namespace.c). So a child that shares memory and
-/// descriptors, as `posix_spawn` has it, enters it, and clones init as its sibling: a child of this process, with
-/// a descriptor for it in this process's table.
-fn clone_within(
-    users: &UserNamespace,
-    flags: c_int,
-    setup: &Setup,
-) -> Result<(libc::pid_t, OwnedFd), SetupError> {
-    let failed = |errno| SetupError { stage: Stage::Users, errno };
-    let mut run = Errand {
-        users: users.0.as_raw_fd(),
-        flags: flags | libc::CLONE_PIDFD | libc::CLONE_PARENT,
-        setup,
-        pidfd: -1,
-        outcome: Err(failed(Errno::EIO)),
-    };
-    let mut stack = vec![0_u128; ERRAND_STACK / size_of::<u128>()];
-    let top = stack.as_mut_ptr_range().end;
-    let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
-    // SAFETY: the stack and what the child is given outlive it, since this thread goes on only when it has ended
-    // (CLONE_VFORK); all signals are blocked, so that no handler runs on its stack. No signal at its end, as above,
-    // which init inherits with its parent (`copy_process` in kernel/fork.c).
-    let child = unsafe { libc::clone(errand, top.cast(), shared, (&raw mut run).cast()) };
-    let child = Errno::result(child).map_err(failed)?;
-    // SAFETY: the status is not asked for. It has ended, so that this neither waits nor is interrupted.
-    unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL) };
-    let pid = run.outcome?;
-    // SAFETY: with CLONE_PIDFD a successful clone has made this descriptor in the table we share, for us.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(run.pidfd) };
-    Ok((pid, pidfd))
-}
-
-extern "C" fn errand(argument: *mut c_void) -> c_int {
-    // SAFETY: the argument is the errand, which nobody else touches until this process has ended.
-    let run = unsafe { &mut *argument.cast::<Errand<'_>>() };
-    // SAFETY: no memory is involved, and this process has one thread.
-    let joined = unsafe { libc::setns(run.users, libc::CLONE_NEWUSER) };
-    if joined < 0 {
-        run.outcome = Err(SetupError { stage: Stage::Users, errno: Errno::last() });
-        return 0;
-    }
-    let pidfd = &raw mut run.pidfd;
-    // SAFETY: as in `clone`.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, run.flags, 0, pidfd, 0, 0) };
-    run.outcome = match pid {
-        0 => init::run(run.setup),
-        1.. => Ok(pid as libc::pid_t),
-        _ => Err(SetupError { stage: Stage::Clone, errno: Errno::last() }),
-    };
-    0
-}
-
-/// A user namespace that is kept for the sandboxes of this process.
-///
-/// # Teardown
-///
-/// It ends with this descriptor and the last sandbox in it.
-#[derive(Debug)]
-pub struct UserNamespace(OwnedFd);
-
-impl UserNamespace {
-    /// Makes one, whose users and groups `map` maps, given the id of a process in it.
-    ///
-    /// # Errors
-    ///
-    /// The kernel allows no such namespace, or what `map` said.
-    pub fn make<E: From<SetupError>>(map: impl FnOnce(i32) -> Result<(), E>) -> Result<Self, E> {
-        let at = |stage| move |errno| SetupError { stage, errno };
-        let (ready, ready_theirs) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
-        let (lifeline_theirs, lifeline) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
-        let ready_theirs = park(ready_theirs.as_fd()).map_err(at(Stage::Descriptors))?;
-        let lifeline_theirs = park(lifeline_theirs.as_fd()).map_err(at(Stage::Descriptors))?;
-        let descriptors = [ready_theirs.as_raw_fd(), lifeline_theirs.as_raw_fd()];
-        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(at(Stage::Signals))?;
-        let child = clone(libc::CLONE_NEWUSER, init::stay, &descriptors);
-        let restored = mask.thread_set_mask();
-        let (pid, pidfd) = child.map_err(at(Stage::Clone))?;
-        // Ends and is reaped on every way out.
-        let process = Init { pid, pidfd, status: ready, lifeline: Some(lifeline), waited: false };
-        restored.map_err(at(Stage::Signals))?;
-        drop(ready_theirs);
-        // Until it says so, the files in its `/proc` may not be the caller's.
-        match nix::unistd::read(&process.status, &mut [0]) {
-            Ok(1) => {}
-            Ok(_) => return Err(at(Stage::Descriptors)(Errno::EPIPE).into()),
-            Err(errno) => return Err(at(Stage::Descriptors)(errno).into()),
-        }
-        map(pid)?;
-        let namespace = std::fs::File::open(format!("/proc/{pid}/ns/user"))
-            .map_err(|error| at(Stage::Users)(Errno::try_from(error).unwrap_or(Errno::EIO)))?;
-        Ok(Self(namespace.into()))
-    }
-}
-
 /// Whether this process has `CAP_SYS_ADMIN`, and so needs no user namespace to make the others.
 pub fn may_administer() -> bool {
-    // linux/capability.h
-    const CAP_SYS_ADMIN: u32 = 21;
+    effective_capabilities() & CAP_SYS_ADMIN != 0
+}
+
+/// Whether this process may change networks that its user namespace owns: `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`.
+pub fn may_administer_networks() -> bool {
+    let both = CAP_NET_ADMIN | CAP_SYS_ADMIN;
+    effective_capabilities() & both == both
+}
+
+/// Of linux/capability.h, as bits.
+const CAP_NET_ADMIN: u32 = 1 << 12;
+const CAP_SYS_ADMIN: u32 = 1 << 21;
+
+/// The calling thread's first 32 capabilities.
+fn effective_capabilities() -> u32 {
     const VERSION_3: u32 = 0x2008_0522;
     #[repr(C)]
     struct Header {
@@ -405,7 +327,7 @@ pub fn may_administer() -> bool {
     let mut data = [Data::default(); 2];
     // SAFETY: the structures are those of capget(2), version 3, which has two `Data`.
     let result = unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) };
-    result == 0 && data[0].effective & (1 << CAP_SYS_ADMIN) != 0
+    if result == 0 { data[0].effective } else { 0 }
 }
 
 /// What a worker inherits by number.

@@ -214,6 +214,12 @@ fixtures! {
 
     fn waits_for_the_rows(serial: Some("held by the rows")) {}
 
+    fn waits_in_a_lane_1(serial: Some("held by the rows, two at once")) {}
+
+    fn waits_in_a_lane_2(serial: Some("held by the rows, two at once")) {}
+
+    fn works_beside_who_waits() {}
+
     fn alone_in_its_group_1(serial: Some("netlab's own tests")) {
         alone();
     }

@@ -5,6 +5,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use nix::mount::{MsFlags, mount};
@@ -46,6 +48,7 @@ const ROWS: &[Row] = &[
     ("nothing_survives_ctrl_c", interrupt),
     ("serial_groups_run_one_at_a_time", serial),
     ("who_waits_for_its_group_says_so", waiting),
+    ("who_waits_takes_no_thread_of_others", lanes),
     ("a_masked_proc_and_sys_are_done_without", masked),
     ("missing_and_dangling_files_in_etc_are_no_obstacle", missing_files),
     ("no_user_namespaces_is_ignored_with_the_remedy", no_user_namespaces),
@@ -315,15 +318,19 @@ fn serial(user: User) {
     });
 }
 
-/// The group is held by this process, for a socket is all that a lock is.
-fn waiting(user: User) {
-    let address = SocketAddr::from_abstract_name("netlab/serial/held by the rows").unwrap();
-    let holder = loop {
+/// Takes a group's lock in this process, for a socket is all that a lock is.
+fn hold(group: &str) -> UnixListener {
+    let address = SocketAddr::from_abstract_name(format!("netlab/serial/{group}")).unwrap();
+    loop {
         match UnixListener::bind_addr(&address) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => std::thread::yield_now(),
-            bound => break bound.unwrap(),
+            bound => return bound.unwrap(),
         }
-    };
+    }
+}
+
+fn waiting(user: User) {
+    let holder = hold("held by the rows");
     let mut command = fixture(user, "plain", &["fixtures::waits_for_the_rows", "--exact", "--nocapture"]);
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
@@ -334,6 +341,26 @@ fn waiting(user: User) {
     );
     assert!(child.try_wait().unwrap().is_none());
     drop(holder);
+    assert!(child.wait().unwrap().success());
+}
+
+/// Two tests wait, two threads are there, and the third test, last by name, is done before either.
+fn lanes(user: User) {
+    let holder = hold("held by the rows, two at once");
+    let arguments = ["waits_in_a_lane", "works_beside_who_waits", "--test-threads=2"];
+    let mut child = fixture(user, "plain", &arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let (sender, lines) = mpsc::channel();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let lines = out.lines().map(Result::unwrap).filter(|line| line.starts_with("test "));
+        lines.for_each(|line| sender.send(line).unwrap());
+    });
+    // Were a thread taken by who waits, nothing would come before the group is let go.
+    let first = lines.recv_timeout(Duration::from_secs(30)).unwrap_or_default();
+    drop(holder);
+    assert_eq!(first, "test fixtures::works_beside_who_waits ... ok");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("test fixtures::waits_in_a_lane_")).count(), 2);
+    reader.join().unwrap();
     assert!(child.wait().unwrap().success());
 }
 
@@ -385,7 +412,8 @@ fn denied(user: User, limit: &'static str) {
         .code(0)
         .says(&format!("ignored (this machine allows no namespaces (`user.{limit}` is 0)"))
         .says(&format!("`sudo sysctl -w user.{limit}=10000`"))
-        .says("0 passed; 0 failed; 1 ignored");
+        .says("0 passed; 0 failed; 1 ignored")
+        .says("netlab: 1 ignored: 1 cannot run here (this machine allows no namespaces");
     for strict in ["NETLAB_STRICT", "CI"] {
         let mut command = denied();
         command.env(strict, "1");
