@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{pipe2, read};
 
+use super::live::Live;
 use super::outcome::{Failure, Outcome, human};
 use super::output::Output;
 use super::report::{self, Message, Report};
@@ -97,6 +98,8 @@ pub fn launch(def: &TestDef, how: Launch) -> Run {
 }
 
 struct Sandbox {
+    /// Dropped first: what ends it must not find it dead and reaped.
+    live: Live,
     init: Init,
     report: OwnedFd,
     output: Option<OwnedFd>,
@@ -130,7 +133,8 @@ impl Sandbox {
         };
         let program = program(def, how.harness);
         let init = users::start(Some(&program), Network::Own, descriptors).map_err(Outcome::of_setup)?;
-        Ok(Self { init, report, output: capture.map(|(ours, _)| ours) })
+        let live = Live::enter(init.pidfd()).map_err(|error| broken("a descriptor of its own", error))?;
+        Ok(Self { live, init, report, output: capture.map(|(ours, _)| ours) })
     }
 
     fn watch(mut self, def: &TestDef, how: Launch, started: Instant, output: &mut Output) -> Outcome {
@@ -162,6 +166,7 @@ impl Sandbox {
         // All are dead: what they wrote is complete, and there will be no more.
         self.read_output(output);
         inbox.take(self.report.as_fd());
+        drop(self.live);
         let ended = self.init.wait();
         retired::hold(inbox.namespaces, how.retire);
         match inbox.report {

@@ -8,6 +8,7 @@
 //! Invariant: when a sandbox's run has an outcome, every process of it is dead.
 
 mod launch;
+mod live;
 mod outcome;
 mod output;
 mod panics;
@@ -21,6 +22,8 @@ mod view;
 mod worker;
 
 pub use launch::{Harness, Launch, Limit, Run, launch};
+pub use live::end_all;
+pub(crate) use outcome::human;
 pub use outcome::{Failure, Outcome};
 pub use output::Output;
 pub use privilege::may_change_the_machine;

@@ -6,6 +6,7 @@ pub mod environment;
 pub mod fdpass;
 pub mod idmap;
 mod init;
+pub mod interrupt;
 pub mod ioctl;
 pub mod namespace;
 pub mod process;

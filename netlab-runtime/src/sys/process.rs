@@ -198,11 +198,8 @@ impl Init {
     /// Kills every process of the sandbox, by two ways of which either is enough.
     pub fn kill(&mut self) {
         drop(self.lifeline.take());
-        // That init has ended already is as well; where the call is refused, the lifeline does it.
-        // SAFETY: no memory is involved; the descriptor cannot stand for another process.
-        unsafe {
-            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), Signal::SIGKILL as c_int, 0, 0)
-        };
+        // Where the call is refused, the lifeline does it.
+        kill(self.pidfd());
     }
 
     /// Waits until every process of the sandbox is dead, and says how the worker ended.
@@ -266,6 +263,12 @@ impl Ended {
             Self::Exited(libc::WEXITSTATUS(status))
         }
     }
+}
+
+/// Kills the process that a pidfd stands for; an init, and so every process of its sandbox. That it has ended is as well.
+pub fn kill(pidfd: BorrowedFd<'_>) {
+    // SAFETY: no memory is involved; the descriptor cannot stand for another process.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), Signal::SIGKILL as c_int, 0, 0) };
 }
 
 /// A duplicate whose number is above those that a child gives to its descriptors.
