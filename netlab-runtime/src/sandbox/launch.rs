@@ -19,7 +19,7 @@ use super::live::Live;
 use super::outcome::{Failure, Outcome, human};
 use super::output::Output;
 use super::report::{self, Message, Report};
-use super::{retired, worker};
+use super::{retired, users, worker};
 use crate::registry::TestDef;
 use crate::sys::process::{Descriptors, Init, Network, Program};
 
@@ -132,7 +132,7 @@ impl Sandbox {
             output,
         };
         let program = program(def, how.harness);
-        let init = Init::start(Some(&program), Network::Own, descriptors).map_err(Outcome::of_setup)?;
+        let init = users::start(Some(&program), Network::Own, descriptors).map_err(Outcome::of_setup)?;
         let live = Live::enter(init.pidfd()).map_err(|error| broken("a descriptor of its own", error))?;
         Ok(Self { live, init, report, output: capture.map(|(ours, _)| ours) })
     }

@@ -17,6 +17,7 @@ mod privilege;
 mod report;
 mod retired;
 mod unavailable;
+mod users;
 mod view;
 mod worker;
 
@@ -28,4 +29,5 @@ pub use output::Output;
 pub use privilege::may_change_the_machine;
 pub use retired::raise_descriptor_limit;
 pub use unavailable::{Unavailable, probe};
+pub use users::{Range, Ranges, probe as probe_users};
 pub use worker::Worker;
