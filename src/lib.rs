@@ -71,11 +71,14 @@ pub mod __private;
 mod main_macro;
 pub mod prelude;
 
+#[cfg(feature = "http")]
+pub use netlab_runtime::client::{Get, Response};
 pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
+pub use netlab_runtime::servers;
 pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 

@@ -4,6 +4,8 @@
 //! TestDef --runner--> sandbox --worker--> Plan --kernel--> Lab --handles--> body --> Outcome --> report
 //! ```
 
+#[cfg(feature = "http")]
+pub mod client;
 pub mod computed;
 pub mod error;
 pub mod kernel;
@@ -11,6 +13,7 @@ pub mod lab;
 pub mod registry;
 pub mod runner;
 pub mod sandbox;
+pub mod servers;
 pub mod sys;
 pub mod wait;
 
