@@ -8,6 +8,7 @@ pub mod computed;
 pub mod error;
 pub mod kernel;
 pub mod lab;
+pub mod machine;
 pub mod registry;
 pub mod runner;
 pub mod sandbox;
