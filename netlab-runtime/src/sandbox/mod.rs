@@ -29,5 +29,6 @@ pub use output::Output;
 pub use privilege::may_change_the_machine;
 pub use retired::raise_descriptor_limit;
 pub use unavailable::{Unavailable, probe};
+pub(crate) use users::user_name;
 pub use users::{Range, Ranges, probe as probe_users};
 pub use worker::Worker;
