@@ -62,6 +62,7 @@
 //! | `NETLAB_TIMEOUT_SCALE=4` | multiplies every limit, for slow machines |
 //! | `NETLAB_THREADS=2` | how many tests netlab's own harness runs at once; else `RUST_TEST_THREADS`, else as many as processors |
 //! | `NETLAB_RETIRE=0` | of how many finished labs the namespaces are let go together, since their end slows the next build; 512 unless set |
+//! | `NETLAB_USERS=one` | for an ordinary user, a sandbox has no other user than root, though `newuidmap` could give it more; saves two milliseconds a run |
 
 #![forbid(unsafe_code)]
 
@@ -75,12 +76,13 @@ pub use netlab_runtime::kernel::BuildError;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
+pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
 pub mod inspect {
     pub use netlab_runtime::kernel::inspect::{
-        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Route,
+        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Protocol, Route, Socket, SocketState,
     };
     pub use netlab_runtime::lab::{Dump, NodeDump};
 }

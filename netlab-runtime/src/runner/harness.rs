@@ -10,9 +10,10 @@ use libtest_mimic::{ColorSetting, Completion, Failed, FormatSetting, Trial};
 
 use super::arguments::{Arguments, Color, Format};
 use super::ignored::Ignored;
+use super::interrupt;
 use super::lanes::{Lane, Lanes};
 use super::settings::{self, Settings};
-use super::single;
+use super::{single, survivors};
 use crate::registry::{TESTS, TestDef};
 use crate::sandbox::{Harness, Outcome, Run, Worker, raise_descriptor_limit};
 
@@ -85,6 +86,7 @@ fn run(mut arguments: Arguments, tests: &[&'static TestDef], live: bool) -> Exit
     if let Err(errno) = raise_descriptor_limit() {
         eprintln!("netlab: the limit of open descriptors stays as it is: {errno}");
     }
+    interrupt::watch();
     arguments.no_capture |= live || settings.live;
     let threads = if live { std::num::NonZeroUsize::new(1) } else { settings.threads };
     arguments.test_threads = arguments.test_threads.or(threads);
@@ -132,7 +134,7 @@ fn run(mut arguments: Arguments, tests: &[&'static TestDef], live: bool) -> Exit
     if let Err(error) = told.print(&arguments) {
         eprintln!("netlab: the output of tests could not be shown: {error}");
     }
-    conclusion.exit_code()
+    if survivors::told() { ExitCode::from(FAILED) } else { conclusion.exit_code() }
 }
 
 /// How many tests run at once, as libtest-mimic will count.

@@ -7,10 +7,12 @@
 mod arguments;
 mod harness;
 mod ignored;
+mod interrupt;
 mod lanes;
 pub mod libtest;
 mod serial;
 pub mod settings;
 mod single;
+mod survivors;
 
 pub use harness::main;

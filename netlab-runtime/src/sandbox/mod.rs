@@ -8,6 +8,7 @@
 //! Invariant: when a sandbox's run has an outcome, every process of it is dead.
 
 mod launch;
+mod live;
 mod outcome;
 mod output;
 mod panics;
@@ -15,14 +16,20 @@ mod parameters;
 mod privilege;
 mod report;
 mod retired;
+mod survivors;
 mod unavailable;
+mod users;
 mod view;
 mod worker;
 
 pub use launch::{Harness, Launch, Limit, Run, launch};
+pub use live::end_all;
+pub(crate) use outcome::human;
 pub use outcome::{Failure, Outcome};
 pub use output::Output;
 pub use privilege::may_change_the_machine;
-pub use retired::raise_descriptor_limit;
+pub use retired::{raise_descriptor_limit, survivors_at_the_end};
+pub use survivors::Survivor;
 pub use unavailable::{Unavailable, probe};
+pub use users::{Range, Ranges, probe as probe_users};
 pub use worker::Worker;
