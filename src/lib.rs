@@ -80,7 +80,6 @@ pub use netlab_runtime::kernel::BuildError;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
-pub use netlab_runtime::servers;
 pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 
@@ -90,6 +89,12 @@ pub mod inspect {
         FdbEntry, Interface, Neighbour, NeighbourState, OperState, Protocol, Route, Socket, SocketState,
     };
     pub use netlab_runtime::lab::{Dump, NodeDump};
+}
+
+pub mod servers {
+    #![doc = include_str!("servers.md")]
+
+    pub use netlab_runtime::servers::*;
 }
 
 /// The topology language as a library: the builder, its errors, and the plan made of a topology.

@@ -13,31 +13,7 @@ use crate::lab::{Destination, ToDestination};
 /// What happens to one connection, or to one datagram. [`Node::serve`](crate::lab::Node::serve) does the rest: it listens, accepts, counts, and
 /// obeys the controls of [`Serving`](super::Serving).
 ///
-/// A server of your own needs what it listens on and one of the other two methods:
-///
-/// ```
-/// use std::io;
-/// use std::sync::Arc;
-/// use netlab::servers::{Connection, Listen, Server};
-/// use tokio::io::AsyncWriteExt;
-///
-/// struct TimeOfDay;
-///
-/// impl Server for TimeOfDay {
-///     fn kind(&self) -> &str {
-///         "time server"
-///     }
-///
-///     fn listen(&self) -> Vec<Listen> {
-///         vec![Listen::tcp(13)]
-///     }
-///
-///     async fn connection(self: Arc<Self>, mut connection: Connection) -> io::Result<()> {
-///         connection.write_all(b"tea time\n").await
-///     }
-/// }
-/// # fn main() {}
-/// ```
+/// A server of your own needs what it listens on and one of the other two methods; the module's page has one.
 pub trait Server: Send + Sync + 'static {
     /// What messages call it, as in `echo server`.
     fn kind(&self) -> &str;

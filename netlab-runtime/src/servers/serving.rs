@@ -22,23 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Node {
     /// Starts a server on the node, on the node's own thread; it listens once this returns.
     ///
-    /// ```
-    /// use netlab::prelude::*;
-    ///
-    /// #[netlab::test(topology = "net lan; node client lan; node web lan")]
-    /// async fn the_server_comes_back(client: Node, web: Node) -> netlab::Result {
-    ///     let server = web.serve(servers::identity(80)).await?;
-    ///     assert_eq!(client.get("http://web/").await?.seen()?.node, "web");
-    ///     server.refuse();
-    ///     assert!(client.get("http://web/").await.is_err());
-    ///     server.resume()?;
-    ///     assert_eq!(client.get("http://web/").await?.status, 200);
-    ///     assert_eq!(server.counters().requests, 2);
-    ///     Ok(())
-    /// }
-    /// # fn main() {}
-    /// ```
-    ///
     /// # Errors
     ///
     /// It cannot listen where it is to; if somebody else does, the error says who.
