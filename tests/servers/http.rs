@@ -133,7 +133,9 @@ async fn what_goes_wrong_has_its_kind(client: Node, web: Node) -> netlab::Result
                 asked
             });
             ended?;
-            assert_eq!(asked, expected, "HTTP/2: {http2}, RST: {rst}");
+            // The library for HTTP/2 may meet the reset while it writes, and then knows of an end only.
+            let told_as_end = http2 && rst && asked == ErrorKind::UnexpectedEof;
+            assert!(told_as_end || asked == expected, "{asked:?}, HTTP/2: {http2}, RST: {rst}");
             server.set_delay(Duration::ZERO);
             server.resume()?;
         }

@@ -52,39 +52,40 @@ async fn over(
     let stream = TokioIo::new(stream);
     if http2 {
         let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), stream).await.map_err(into_io)?;
-        driven(connection, async { received(sender.send_request(request).await.map_err(into_io)?).await })
-            .await
+            http2::handshake(TokioExecutor::new(), stream).await.map_err(|error| into_io(&error, None))?;
+        driven(connection, async { received(sender.send_request(request).await?).await }).await
     } else {
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(into_io)?;
-        driven(connection, async { received(sender.send_request(request).await.map_err(into_io)?).await })
-            .await
+        let (mut sender, connection) =
+            http1::handshake(stream).await.map_err(|error| into_io(&error, None))?;
+        driven(connection, async { received(sender.send_request(request).await?).await }).await
     }
 }
 
 /// Waits for the response while the connection is driven.
-async fn driven<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
-    response: impl Future<Output = io::Result<Response>>,
+async fn driven(
+    connection: impl Future<Output = hyper::Result<()>>,
+    response: impl Future<Output = hyper::Result<Response>>,
 ) -> io::Result<Response> {
     let (mut connection, mut response) = (std::pin::pin!(connection), std::pin::pin!(response));
-    let mut over = false;
+    // How the connection ended: who waits for the response may be told only that it has.
+    let mut end = None;
     loop {
         tokio::select! {
             biased;
-            response = &mut response => return response,
-            // What ended it is told to who waits for the response.
-            _ended = &mut connection, if !over => over = true,
+            response = &mut response => {
+                return response.map_err(|error| into_io(&error, end.and_then(hyper::Result::err).as_ref()));
+            }
+            ended = &mut connection, if end.is_none() => end = Some(ended),
         }
     }
 }
 
-async fn received<B>(response: hyper::Response<B>) -> io::Result<Response>
+async fn received<B>(response: hyper::Response<B>) -> hyper::Result<Response>
 where
     B: Body<Data = Bytes, Error = hyper::Error>,
 {
     let (head, body) = response.into_parts();
-    let body = body.collect().await.map_err(into_io)?.to_bytes().to_vec();
+    let body = body.collect().await?.to_bytes().to_vec();
     let unspecified = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
     let headers = head
         .headers
@@ -100,23 +101,30 @@ where
     })
 }
 
-/// The system's error if one is behind it, so that its kind can be asked for.
-fn into_io(error: hyper::Error) -> io::Error {
-    let closed = || {
-        let what = "the connection was closed before the response was whole";
-        io::Error::new(io::ErrorKind::UnexpectedEof, what)
-    };
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+/// The system's error if one is behind the response's or the connection's, so that its kind can be asked for.
+fn into_io(error: &hyper::Error, connection: Option<&hyper::Error>) -> io::Error {
+    match system_error(error).or_else(|| connection.and_then(system_error)) {
+        // HTTP/2 says good-bye to who has hung up.
+        Some((io::ErrorKind::BrokenPipe, ..)) => closed(),
+        Some((_, Some(errno), _)) => io::Error::from_raw_os_error(errno),
+        Some((kind, None, text)) => io::Error::new(kind, text),
+        None if error.is_incomplete_message() || error.is_canceled() => closed(),
+        None => io::Error::other(error.to_string()),
+    }
+}
+
+/// Kind, number and text of the system's error that is behind an error.
+fn system_error(error: &hyper::Error) -> Option<(io::ErrorKind, Option<i32>, String)> {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            return match (error.kind(), error.raw_os_error()) {
-                // HTTP/2 says good-bye to who has hung up.
-                (io::ErrorKind::BrokenPipe, _) => closed(),
-                (_, Some(errno)) => io::Error::from_raw_os_error(errno),
-                (kind, None) => io::Error::new(kind, error.to_string()),
-            };
+            return Some((error.kind(), error.raw_os_error(), error.to_string()));
         }
         cause = error.source();
     }
-    if error.is_incomplete_message() || error.is_canceled() { closed() } else { io::Error::other(error) }
+    None
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed before the response was whole")
 }
