@@ -10,5 +10,7 @@ pub mod interrupt;
 pub mod ioctl;
 pub mod namespace;
 pub mod process;
+pub mod readiness;
 pub mod signal;
+pub mod sockopt;
 pub mod users;
