@@ -68,6 +68,8 @@
 
 #[doc(hidden)]
 pub mod __private;
+#[doc(hidden)]
+pub mod cli;
 mod main_macro;
 pub mod prelude;
 
@@ -96,7 +98,7 @@ pub mod topology {
     #[doc(no_inline)]
     pub use netlab_topology::{
         AttachmentBuilder, Builder, Diagnostic, Diagnostics, IfName, LinkBuilder, MacAddr, NetBuilder,
-        NodeBuilder, Plan, Span, Topology,
+        NicBuilder, NodeBuilder, Plan, Span, Topology,
     };
 }
 

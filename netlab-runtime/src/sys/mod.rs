@@ -2,6 +2,7 @@
 //!
 //! Invariant: `unsafe` appears in no other module of this workspace.
 
+pub mod bpf;
 pub mod environment;
 pub mod fdpass;
 pub mod idmap;
@@ -13,4 +14,5 @@ pub mod process;
 pub mod readiness;
 pub mod signal;
 pub mod sockopt;
+pub mod tun;
 pub mod users;
