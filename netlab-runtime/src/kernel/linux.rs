@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use netlab_topology::IfName;
-use netlab_topology::plan::Dev;
+use netlab_topology::plan::{Dev, Iptables, Step};
 use netlink_packet_core::NetlinkSerializable;
 use netlink_packet_netfilter::NetfilterMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
-use super::apply::{Failure, Kernel, Order, Request, Setting};
+use super::apply::{Failure, Firewall, Kernel, MadeBy, Order, Request, Setting};
 use super::socket::{NetlinkSocket, Refused};
 use super::sysctl::Sysctls;
 use super::{nft, watch};
@@ -81,6 +81,30 @@ impl Kernel for Linux {
         Space::current(false)
     }
 
+    fn machine(&mut self) -> io::Result<Space> {
+        todo!()
+    }
+
+    fn record(&mut self, steps: &[&Step]) -> io::Result<()> {
+        todo!()
+    }
+
+    fn keep(&mut self, space: &Space, name: &str) -> io::Result<()> {
+        todo!()
+    }
+
+    fn take_nic(&mut self, machine: &mut Space, nic: &Dev, to: &Space, dev: &Dev) -> io::Result<()> {
+        todo!()
+    }
+
+    fn plug_nic(&mut self, machine: &mut Space, nic: &Dev, bridge: &Dev, takeover: bool) -> io::Result<()> {
+        todo!()
+    }
+
+    fn iptables(&mut self, space: &mut Space, of: Firewall, change: &Iptables) -> io::Result<()> {
+        todo!()
+    }
+
     fn make(&mut self, host: &Space, orders: &[Order<'_>]) -> Result<Vec<Space>, Failure> {
         let half = if orders.len() < SPLIT_FROM { 0 } else { orders.len() / 2 };
         let (left, right) = orders.split_at(half);
@@ -143,12 +167,17 @@ impl Kernel for Linux {
         ioctl::disable_offload(&space.route, device)
     }
 
-    fn wait_until_up<'a>(&mut self, space: &mut Space, devices: &[&'a Dev]) -> io::Result<Option<&'a Dev>> {
-        watch::wait_until_up(&mut space.route, devices)
+    fn wait_until_up<'a>(
+        &mut self,
+        space: &mut Space,
+        devices: &[&'a Dev],
+        made_by: MadeBy,
+    ) -> io::Result<Option<&'a Dev>> {
+        watch::wait_until_up(&mut space.route, devices, made_by)
     }
 
-    fn wait_until_settled(&mut self, space: &mut Space) -> io::Result<Option<IpAddr>> {
-        watch::wait_until_settled(&mut space.route)
+    fn wait_until_settled(&mut self, space: &mut Space, these: Option<&[u32]>) -> io::Result<Option<IpAddr>> {
+        watch::wait_until_settled(&mut space.route, these)
     }
 
     fn descriptor(space: &Space) -> RawFd {

@@ -63,7 +63,7 @@ impl Lab {
         if !IN_A_SANDBOX.load(Ordering::Relaxed) {
             return Err(BuildError::outside_a_sandbox(&name, plan.place_name(Place::HOST)));
         }
-        let spaces = kernel::apply(&mut Linux, &name, plan.places(), plan.steps())?;
+        let spaces = kernel::apply(&mut Linux, &name, plan.places(), plan.machine(), plan.steps())?;
         Ok(Self { state: Arc::new(State::new(name, plan, spaces)) })
     }
 
@@ -145,6 +145,11 @@ impl Lab {
     /// The text of `/etc/hosts` by which the names of a plan's nodes resolve in every one of them.
     pub fn hosts_file(plan: &Plan) -> String {
         hosts::file(plan)
+    }
+
+    /// The lines of [`hosts_file`](Self::hosts_file) that the nodes have, without those of the loopback.
+    pub(crate) fn hosts_of_nodes(plan: &Plan) -> String {
+        hosts::nodes(plan)
     }
 
     /// The place of a name of [`Plan::places`], for what concerns namespaces that are no nodes.

@@ -31,7 +31,9 @@ pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settin
             };
         }
     };
-    let run = launch(def, Launch { harness, live, limit: settings.limit(def), retire: settings.retire });
+    let run =
+        launch(def, Launch { harness, live, limit: settings.limit(def), retire: settings.retire }, None)
+            .unwrap();
     drop(turn);
     run
 }

@@ -81,19 +81,53 @@ pub struct Run {
     pub elapsed: Duration,
 }
 
+/// What a test on the machine's own network has on the runner's side.
+pub struct OnTheMachine<'s> {
+    /// Whether the host is the machine itself, rather than a network of the sandbox's own beside it.
+    pub real: bool,
+    /// The machine's network namespace, which is the lock as well, and the journal.
+    pub descriptors: [OwnedFd; 2],
+    /// Keeps the namespace of the place of this name beyond the end of the sandbox: an interface of the machine is about to
+    /// be moved there.
+    pub keep: &'s mut dyn FnMut(&str, OwnedFd) -> Result<(), String>,
+}
+
+impl fmt::Debug for OnTheMachine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnTheMachine").field("real", &self.real).finish_non_exhaustive()
+    }
+}
+
+/// A test whose topology had to be computed to see that it touches the machine. Nothing was changed; it is to be run again,
+/// as what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeedsTheMachine {
+    /// Whether its host is the machine itself.
+    pub real: bool,
+}
+
 /// Runs a test in a sandbox of its own.
+///
+/// # Errors
+///
+/// The lab touches the machine, and no `machine` was given for it.
 ///
 /// # Teardown
 ///
-/// On return, every process of the sandbox is dead. Its network namespaces may be held for a while.
-pub fn launch(def: &TestDef, how: Launch) -> Run {
+/// On return, every process of the sandbox is dead. Its network namespaces may be held for a while. What was done to the
+/// machine is the caller's to undo.
+pub fn launch(
+    def: &TestDef,
+    how: Launch,
+    mut machine: Option<OnTheMachine<'_>>,
+) -> Result<Run, NeedsTheMachine> {
     let started = Instant::now();
     let mut output = Output::default();
-    let outcome = match Sandbox::start(def, how) {
-        Ok(sandbox) => sandbox.watch(def, how, started, &mut output),
+    let outcome = match Sandbox::start(def, how, machine.as_ref()) {
+        Ok(sandbox) => sandbox.watch(def, how, started, &mut output, machine.as_mut())?,
         Err(outcome) => outcome,
     };
-    Run { outcome, output, elapsed: started.elapsed() }
+    Ok(Run { outcome, output, elapsed: started.elapsed() })
 }
 
 struct Sandbox {
@@ -108,7 +142,7 @@ fn broken(what: &str, error: impl Into<io::Error>) -> Outcome {
 }
 
 impl Sandbox {
-    fn start(def: &TestDef, how: Launch) -> Result<Self, Outcome> {
+    fn start(def: &TestDef, how: Launch, machine: Option<&OnTheMachine<'_>>) -> Result<Self, Outcome> {
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(|error| broken("`/dev/null`", error))?;
         let (report, report_theirs) =
@@ -128,12 +162,28 @@ impl Sandbox {
             report: report_theirs.as_fd(),
             output,
         };
+        let orders = machine.map(|machine| (machine.real, machine.descriptors.each_ref().map(AsFd::as_fd)));
+        report::give_orders(report.as_fd(), orders).map_err(|error| broken("its orders", error))?;
+        let network =
+            if machine.is_some_and(|machine| machine.real) { Network::OfTheRunner } else { Network::Own };
         let program = program(def, how.harness);
-        let init = Init::start(Some(&program), Network::Own, descriptors).map_err(Outcome::of_setup)?;
+        let init = Init::start(Some(&program), network, descriptors).map_err(Outcome::of_setup)?;
         Ok(Self { init, report, output: capture.map(|(ours, _)| ours) })
     }
 
-    fn watch(mut self, def: &TestDef, how: Launch, started: Instant, output: &mut Output) -> Outcome {
+    fn watch(
+        mut self,
+        def: &TestDef,
+        how: Launch,
+        started: Instant,
+        output: &mut Output,
+        mut machine: Option<&mut OnTheMachine<'_>>,
+    ) -> Result<Outcome, NeedsTheMachine> {
+        let may_keep = machine.is_some();
+        let mut keep = move |place: &str, namespace| match &mut machine {
+            Some(machine) => (machine.keep)(place, namespace),
+            None => Err("this test has nothing to do with the machine".to_owned()),
+        };
         let mut inbox = Inbox::default();
         // So far off that it is never: a duration beyond what the clock can tell.
         let limit = started.checked_add(how.limit.after);
@@ -142,12 +192,12 @@ impl Sandbox {
         loop {
             let ready = match wait(self.sources(&inbox), deadline) {
                 Ok(ready) => ready,
-                Err(error) => return broken("`poll`", error),
+                Err(error) => return Ok(broken("`poll`", error)),
             };
             if ready.output {
                 self.read_output(output);
             }
-            if ready.report && inbox.take(self.report.as_fd()) {
+            if ready.report && inbox.take(self.report.as_fd(), &mut keep) {
                 deadline = Instant::now().checked_add(GRACE);
             }
             if ready.ended {
@@ -161,12 +211,13 @@ impl Sandbox {
         }
         // All are dead: what they wrote is complete, and there will be no more.
         self.read_output(output);
-        inbox.take(self.report.as_fd());
+        inbox.take(self.report.as_fd(), &mut keep);
         let ended = self.init.wait();
         retired::hold(inbox.namespaces, how.retire);
         match inbox.report {
-            None if given_up => Outcome::Failed(Failure::TimedOut(how.limit)),
-            report => Outcome::of(report, ended, def.should_panic),
+            Some(Report::Machine { real }) if !may_keep => Err(NeedsTheMachine { real }),
+            None if given_up => Ok(Outcome::Failed(Failure::TimedOut(how.limit))),
+            report => Ok(Outcome::of(report, ended, def.should_panic)),
         }
     }
 
@@ -202,14 +253,24 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Takes what is there; says whether a first report was among it.
-    fn take(&mut self, socket: BorrowedFd<'_>) -> bool {
+    /// Takes what is there, and answers what asks; says whether a first report was among it.
+    fn take(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        keep: &mut dyn FnMut(&str, OwnedFd) -> Result<(), String>,
+    ) -> bool {
         let mut buffer = vec![0; report::LONGEST];
         let before = self.report.is_some();
         while !self.ended {
             match report::receive(socket, &mut buffer) {
                 Ok(Message::Report(report)) => self.report = self.report.take().or(Some(report)),
                 Ok(Message::Namespaces(more)) => self.namespaces.extend(more),
+                Ok(Message::Keep { place, namespace }) => {
+                    // Who asked may be dead by now; then nobody waits for the answer.
+                    if let Err(errno) = report::answer(socket, keep(&place, namespace)) {
+                        tracing::debug!("the namespace of `{place}` is kept, and nobody hears it: {errno}");
+                    }
+                }
                 Ok(Message::Unknown) | Err(Errno::EINTR) => {}
                 Ok(Message::End) => self.ended = true,
                 Err(_) => break,

@@ -19,7 +19,7 @@ mod unavailable;
 mod view;
 mod worker;
 
-pub use launch::{Harness, Launch, Limit, Run, launch};
+pub use launch::{Harness, Launch, Limit, NeedsTheMachine, OnTheMachine, Run, launch};
 pub use outcome::{Failure, Outcome};
 pub use output::Output;
 pub use privilege::may_change_the_machine;

@@ -12,10 +12,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use netlab_topology::plan::Place;
 use netlab_topology::{Plan, Topology};
 use tokio::runtime::{Builder, Runtime};
 
-use super::report::{Report, Reporter};
+use super::report::{Orders, Report, Reporter};
 use super::{panics, parameters, retired, view};
 use crate::lab::{Lab, in_a_sandbox};
 use crate::registry::{Body, BodyResult, Flavor, ShouldPanic, TestDef, TopologySource};
@@ -143,21 +144,35 @@ fn run(def: &TestDef, reporter: &Reporter) -> Report {
 }
 
 fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
+    let not_ready = |error: &dyn std::fmt::Display| {
+        Report::Sandbox(format!("the sandbox could not be made ready: {error}"))
+    };
+    let orders = reporter.orders().map_err(|error| not_ready(&error))?;
     let plan = plan(def)?;
     if let TopologySource::Computed(_) = def.topology {
         parameters::check(&plan, def.parameters).map_err(Report::Topology)?;
     }
-    view::set_up(&Lab::hosts_file(&plan)).map_err(|error| {
-        Report::Sandbox(format!(
-            "the sandbox could not be made ready: {:#}",
-            crate::error::Error::from(error)
-        ))
-    })?;
+    let real = plan.machine() == Some(Place::HOST);
+    let machine = match (plan.machine(), orders) {
+        (None, Orders::Isolated | Orders::OnTheMachine { real: false, .. }) => None,
+        (Some(_), Orders::OnTheMachine { real: granted, machine, journal }) if granted == real => {
+            Some((machine, journal))
+        }
+        _ => return Err(Report::Machine { real }),
+    };
+    let view = if real {
+        view::set_up_on_the_machine(&Lab::hosts_of_nodes(&plan))
+    } else {
+        view::set_up(&Lab::hosts_file(&plan))
+    };
+    view.map_err(|error| not_ready(&format_args!("{:#}", crate::error::Error::from(error))))?;
     in_a_sandbox();
     let lab = Lab::build_named(def.function(), plan).map_err(|error| Report::Build(format!("{error:#}")))?;
-    // The runner lets them go when it suits. Without that they go with this process, which is only slower.
-    if let Err(error) = reporter.send_namespaces(&lab.namespaces()) {
-        eprintln!("netlab: the lab's namespaces could not be handed to the runner: {error}");
+    if machine.is_none() {
+        // The runner lets them go when it suits. Without that they go with this process, which is only slower.
+        if let Err(error) = reporter.send_namespaces(&lab.namespaces()) {
+            eprintln!("netlab: the lab's namespaces could not be handed to the runner: {error}");
+        }
     }
     Ok(lab)
 }
