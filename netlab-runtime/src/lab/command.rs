@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command as StdCommand, ExitStatus, Output, Stdio};
 
@@ -9,12 +10,18 @@ use tokio::process::{Child, Command as TokioCommand};
 use tokio::runtime::Handle;
 
 use super::{LabError, Node};
+use crate::sys::idmap::{Id, IdMap};
 use crate::sys::namespace;
 
 /// A program to be started in a node: in its network, with its `/sys`, its host name, and the lab's `/etc/hosts`.
 ///
 /// It starts in the test's working directory, with the test's environment and, unless set otherwise, its standard
 /// streams; [`output`](Self::output) captures them.
+///
+/// It runs as root of the sandbox. Whether it may become another user, as daemons do that drop their privileges, depends: where root
+/// runs the tests, it may; elsewhere if the user has a range in `/etc/subuid` and `/etc/subgid` and `newuidmap` is installed
+/// (`cargo netlab doctor` says). Without these there is but one user in the sandbox, and `setuid`, `setgroups` and `chown` to any other
+/// fail with `EINVAL` or `EPERM`, which the program reports in its own words. [`user`](Self::user) says it in netlab's.
 ///
 /// # Teardown
 ///
@@ -27,11 +34,13 @@ pub struct Command {
     command: StdCommand,
     /// Streams that were set, so that `output` captures the others.
     set: [bool; 3],
+    /// The user and the group it is to run as.
+    user: Option<(u32, u32)>,
 }
 
 impl Command {
     pub(super) fn new(node: Node, program: &OsStr) -> Self {
-        Self { node, command: StdCommand::new(program), set: [false; 3] }
+        Self { node, command: StdCommand::new(program), set: [false; 3], user: None }
     }
 
     /// Adds an argument.
@@ -61,6 +70,20 @@ impl Command {
     /// Starts it in another directory.
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.command.current_dir(directory);
+        self
+    }
+
+    /// Runs it as another user and group, and without further groups.
+    ///
+    /// By hand: `setpriv --reuid UID --regid GID --clear-groups PROGRAM`.
+    ///
+    /// # Errors
+    ///
+    /// When it is started: the sandbox has no such user, because an ordinary user without a range in `/etc/subuid` runs the tests; see
+    /// [`Command`].
+    pub fn user(mut self, uid: u32, gid: u32) -> Self {
+        self.command.uid(uid).gid(gid);
+        self.user = Some((uid, gid));
         self
     }
 
@@ -100,6 +123,7 @@ impl Command {
     pub fn spawn(self) -> Result<Child, LabError> {
         let runtime = Handle::current();
         let what = self.describe();
+        self.has_its_user(&what)?;
         let Self { node, command, .. } = self;
         let mut command = TokioCommand::from(command);
         command.kill_on_drop(true);
@@ -139,6 +163,7 @@ impl Command {
     /// As [`spawn`](Self::spawn).
     pub fn output_blocking(self) -> Result<Output, LabError> {
         let what = self.describe();
+        self.has_its_user(&what)?;
         let Self { node, mut command, .. } = self.captured();
         inside(&node, || command.spawn())
             .and_then(std::process::Child::wait_with_output)
@@ -152,6 +177,7 @@ impl Command {
     /// As [`spawn`](Self::spawn).
     pub fn status_blocking(self) -> Result<ExitStatus, LabError> {
         let what = self.describe();
+        self.has_its_user(&what)?;
         let Self { node, mut command, .. } = self;
         inside(&node, || command.spawn())
             .and_then(|mut child| child.wait())
@@ -170,6 +196,26 @@ impl Command {
             self.command.stderr(Stdio::piped());
         }
         self
+    }
+
+    /// The kernel says no more than `EINVAL` of a user that the sandbox does not have.
+    fn has_its_user(&self, what: &str) -> Result<(), LabError> {
+        let Some((uid, gid)) = self.user else { return Ok(()) };
+        for (id, kind, number) in [(Id::User, "user", uid), (Id::Group, "group", gid)] {
+            let map = IdMap::own(id).map_err(|error| LabError::io(format!("{what}: its {kind}s"), error))?;
+            if !map.contains(number) {
+                let there = match map.count() {
+                    1 => format!("only one {kind} is mapped here, root"),
+                    count => format!("{count} {kind}s are mapped here"),
+                };
+                return Err(LabError::msg(format!(
+                    "{what}: this sandbox has no {kind} {number}: {there}; run the tests as root, or give the user who runs \
+                     them a range in `/etc/subuid` and `/etc/subgid`, and install `newuidmap` (`cargo netlab doctor` says \
+                     what is missing)"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn describe(&self) -> String {

@@ -10,6 +10,7 @@ use libtest_mimic::{ColorSetting, Completion, Failed, FormatSetting, Trial};
 
 use super::arguments::{Arguments, Color, Format};
 use super::ignored::Ignored;
+use super::interrupt;
 use super::lanes::{Lane, Lanes};
 use super::settings::{self, Settings};
 use super::single;
@@ -85,6 +86,7 @@ fn run(mut arguments: Arguments, tests: &[&'static TestDef], live: bool) -> Exit
     if let Err(errno) = raise_descriptor_limit() {
         eprintln!("netlab: the limit of open descriptors stays as it is: {errno}");
     }
+    interrupt::watch();
     arguments.no_capture |= live || settings.live;
     let threads = if live { std::num::NonZeroUsize::new(1) } else { settings.threads };
     arguments.test_threads = arguments.test_threads.or(threads);

@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-use super::{settings, single};
+use super::{interrupt, settings, single};
 use crate::registry::TestDef;
 use crate::sandbox::{Harness, Outcome, Worker, raise_descriptor_limit};
 
@@ -30,6 +30,7 @@ pub fn run(def: &'static TestDef) {
             eprintln!("netlab: the limit of open descriptors stays as it is: {errno}");
         }
     });
+    interrupt::watch();
     let live = settings.live || std::env::args().any(|arg| arg == "--nocapture" || arg == "--no-capture");
     let run = single::run(def, Harness::Standard, live, settings);
     if !run.output.is_empty() {

@@ -7,6 +7,7 @@
 mod arguments;
 mod harness;
 mod ignored;
+mod interrupt;
 mod lanes;
 pub mod libtest;
 mod serial;

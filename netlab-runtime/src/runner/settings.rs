@@ -29,6 +29,9 @@ pub struct Settings {
     /// `NETLAB_RETIRE`: of how many finished labs the namespaces are held before they are let go together, since
     /// their destruction slows the building of others; 0 lets each go at once. For measurements.
     pub retire: usize,
+    /// `NETLAB_USERS=one`: a sandbox of an ordinary user has one user, though a range of them could be had. Making the range
+    /// takes two milliseconds, once per runner; under cargo-nextest, that is once per test.
+    pub one_user: bool,
     /// `RUST_TEST_NOCAPTURE`, other than `0`: output goes out as it is written.
     pub live: bool,
 }
@@ -87,6 +90,14 @@ impl Settings {
             let labs = value.parse::<usize>();
             labs.map_err(|_any| note("NETLAB_RETIRE", format!("`{value}` is not a number of labs"))).ok()
         });
+        let one_user = set("NETLAB_USERS").is_some_and(|value| match value.as_str() {
+            "one" => true,
+            "all" => false,
+            _ => {
+                note("NETLAB_USERS", format!("`{value}` is neither `one` nor `all`"));
+                false
+            }
+        });
         let live = set("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0");
 
         if !wrong.is_empty() {
@@ -98,6 +109,7 @@ impl Settings {
             timeout_scale: timeout_scale.unwrap_or(1.0),
             threads,
             retire: retire.unwrap_or(DEFAULT_RETIRE),
+            one_user,
             live,
         })
     }
@@ -137,7 +149,7 @@ mod tests {
     #[test]
     fn nothing_set_is_the_default() {
         let settings = read(&[]).unwrap();
-        assert!(!settings.strict && !settings.live);
+        assert!(!settings.strict && !settings.live && !settings.one_user);
         assert_eq!((settings.timeout_scale, settings.threads, settings.retire), (1.0, None, DEFAULT_RETIRE));
         assert_eq!(read(&[("NETLAB_TIMEOUT", ""), ("CI", "")]).unwrap(), settings);
     }
@@ -151,9 +163,10 @@ mod tests {
             ("NETLAB_THREADS", "3"),
             ("RUST_TEST_THREADS", "8"),
             ("NETLAB_RETIRE", "0"),
+            ("NETLAB_USERS", "one"),
         ])
         .unwrap();
-        assert!(settings.strict);
+        assert!(settings.strict && settings.one_user);
         assert_eq!(settings.timeout, Some(Duration::from_millis(1500)));
         assert_eq!((settings.timeout_scale, settings.retire), (4.0, 0));
         assert_eq!(settings.threads, NonZeroUsize::new(3));
@@ -169,9 +182,10 @@ mod tests {
             ("NETLAB_TIMEOUT_SCALE", "-1"),
             ("NETLAB_THREADS", "0"),
             ("NETLAB_RETIRE", "few"),
+            ("NETLAB_USERS", "two"),
         ])
         .unwrap_err();
-        assert_eq!(wrong.lines().count(), 5, "{wrong}");
+        assert_eq!(wrong.lines().count(), 6, "{wrong}");
         assert!(wrong.contains("NETLAB_TIMEOUT: `soon` is not a duration"));
     }
 }

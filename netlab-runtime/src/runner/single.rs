@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::interrupt::Running;
 use super::serial;
 use super::settings::Settings;
 use crate::registry::TestDef;
@@ -31,9 +32,12 @@ pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settin
             };
         }
     };
+    let running = Running::begin(def);
     let run =
         launch(def, Launch { harness, live, limit: settings.limit(def), retire: settings.retire }, None)
             .unwrap();
+    running.may_tell(&run.outcome);
+    drop(running);
     drop(turn);
     run
 }

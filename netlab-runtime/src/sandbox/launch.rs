@@ -15,10 +15,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{pipe2, read};
 
+use super::live::Live;
 use super::outcome::{Failure, Outcome, human};
 use super::output::Output;
 use super::report::{self, Message, Report};
-use super::{retired, worker};
+use super::{retired, users, worker};
 use crate::registry::TestDef;
 use crate::sys::process::{Descriptors, Init, Network, Program};
 
@@ -131,6 +132,8 @@ pub fn launch(
 }
 
 struct Sandbox {
+    /// Dropped first: what ends it must not find it dead and reaped.
+    live: Live,
     init: Init,
     report: OwnedFd,
     output: Option<OwnedFd>,
@@ -164,11 +167,18 @@ impl Sandbox {
         };
         let orders = machine.map(|machine| (machine.real, machine.descriptors.each_ref().map(AsFd::as_fd)));
         report::give_orders(report.as_fd(), orders).map_err(|error| broken("its orders", error))?;
-        let network =
-            if machine.is_some_and(|machine| machine.real) { Network::OfTheRunner } else { Network::Own };
         let program = program(def, how.harness);
-        let init = Init::start(Some(&program), network, descriptors).map_err(Outcome::of_setup)?;
-        Ok(Self { init, report, output: capture.map(|(ours, _)| ours) })
+        let init = match machine {
+            // In a user namespace of its own it could do nothing to the machine.
+            Some(OnTheMachine { real, .. }) => {
+                let network = if *real { Network::OfTheRunner } else { Network::Own };
+                Init::start(Some(&program), network, descriptors, None)
+            }
+            None => users::start(Some(&program), Network::Own, descriptors),
+        };
+        let init = init.map_err(Outcome::of_setup)?;
+        let live = Live::enter(init.pidfd()).map_err(|error| broken("a descriptor of its own", error))?;
+        Ok(Self { live, init, report, output: capture.map(|(ours, _)| ours) })
     }
 
     fn watch(
@@ -212,6 +222,7 @@ impl Sandbox {
         // All are dead: what they wrote is complete, and there will be no more.
         self.read_output(output);
         inbox.take(self.report.as_fd(), &mut keep);
+        drop(self.live);
         let ended = self.init.wait();
         retired::hold(inbox.namespaces, how.retire);
         match inbox.report {

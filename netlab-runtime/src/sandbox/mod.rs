@@ -8,6 +8,7 @@
 //! Invariant: when a sandbox's run has an outcome, every process of it is dead.
 
 mod launch;
+mod live;
 mod outcome;
 mod output;
 mod panics;
@@ -16,13 +17,17 @@ mod privilege;
 mod report;
 mod retired;
 mod unavailable;
+mod users;
 mod view;
 mod worker;
 
 pub use launch::{Harness, Launch, Limit, NeedsTheMachine, OnTheMachine, Run, launch};
+pub use live::end_all;
+pub(crate) use outcome::human;
 pub use outcome::{Failure, Outcome};
 pub use output::Output;
 pub use privilege::may_change_the_machine;
 pub use retired::raise_descriptor_limit;
 pub use unavailable::{Unavailable, probe};
+pub use users::{Range, Ranges, probe as probe_users};
 pub use worker::Worker;

@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use crate::sys::process::{self, Descriptors, Init, Network, SetupError, Stage};
+use super::users;
+use crate::sys::process::{self, Descriptors, Network, SetupError, Stage};
 
 /// A sandbox cannot be had here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +42,7 @@ pub fn probe() -> Result<(), Unavailable> {
     let null = null.as_fd();
     let descriptors = Descriptors { stdin: null, stdout: null, stderr: null, report: null, output: null };
     let explain = |error| Unavailable::explain(error).unwrap_or_else(|| unexplained(&error));
-    Init::start(None, Network::Own, descriptors).map_err(explain)?.wait().map_err(explain)?;
+    users::start(None, Network::Own, descriptors).map_err(explain)?.wait().map_err(explain)?;
     Ok(())
 }
 

@@ -27,7 +27,7 @@ const FREE: RawFd = 7;
 pub(super) struct Setup {
     /// Descriptors to be 0 to 6, none of them below [`FREE`].
     pub(super) descriptors: [RawFd; 7],
-    /// What to write to `uid_map` and `gid_map`; none: no user namespace was made.
+    /// What to write to `uid_map` and `gid_map`; none: no user namespace was made, or one that has its maps was joined.
     pub(super) id_maps: Option<[Vec<u8>; 2]>,
     /// The signal mask of the worker.
     pub(super) mask: libc::sigset_t,
@@ -66,11 +66,13 @@ pub enum Stage {
     Exec,
     /// A network namespace made inside (only tried by a probe).
     Network,
+    /// Joining the user namespace that the runner keeps.
+    Users,
 }
 
 impl Stage {
     /// All of them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Clone,
         Self::Descriptors,
         Self::SetGroups,
@@ -81,6 +83,7 @@ impl Stage {
         Self::Fork,
         Self::Exec,
         Self::Network,
+        Self::Users,
     ];
 }
 
@@ -129,6 +132,24 @@ pub(super) fn run(setup: &Setup) -> ! {
         Ok((signals, worker)) => supervise(signals, worker),
         Err((stage, errno)) => fail(STATUS, stage, errno),
     }
+}
+
+/// Runs as the process for which the runner maps the users of a namespace: says that it is ready by a byte to the first
+/// descriptor, and stays until the second is closed.
+pub(super) fn stay(descriptors: &[RawFd; 2]) -> ! {
+    // Nothing of the runner's is kept from ending by being open here as well.
+    let placed = (0..).zip(descriptors).try_for_each(|(wanted, &from)| dup3(from, wanted, libc::O_CLOEXEC));
+    if placed.and_then(|()| close_from(2)).is_err() {
+        exit(127);
+    }
+    make_dumpable();
+    name_process(c"netlab-users");
+    // SAFETY: the buffer is as long as said. Where nobody reads any more, the wait is over at once.
+    unsafe { libc::write(0, [1_u8].as_ptr().cast(), 1) };
+    while !is_hung_up(1) {
+        wait_readable([1, 1]);
+    }
+    exit(0)
 }
 
 fn place_descriptors(descriptors: &[RawFd; 7]) -> Result<(), Errno> {

@@ -4,8 +4,11 @@
 
 pub mod environment;
 pub mod fdpass;
+pub mod idmap;
 mod init;
+pub mod interrupt;
 pub mod ioctl;
 pub mod namespace;
 pub mod process;
 pub mod signal;
+pub mod users;

@@ -12,6 +12,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{getegid, geteuid, pipe2};
 
 use super::init::{self, Note, ProgramPointers, Setup};
+use super::users::{self, UserNamespace};
 
 pub use super::init::Stage;
 
@@ -70,6 +71,7 @@ pub struct SetupError {
 /// The step as the call that failed.
 fn stage_name(stage: Stage) -> &'static str {
     match stage {
+        Stage::Users => "joining the user namespace of the runner",
         Stage::Clone => "`clone` with new namespaces",
         Stage::Descriptors => "`close_range`",
         Stage::SetGroups => "writing `/proc/self/setgroups`",
@@ -118,16 +120,18 @@ pub enum Ended {
 impl Init {
     /// Starts a sandbox: init in new namespaces, and under it `program`, or without one a mere trial.
     ///
-    /// A user namespace is among them where the process lacks `CAP_SYS_ADMIN`; the caller's user and group are
-    /// 0 inside, so that the worker may do there what root may.
+    /// Where the process lacks `CAP_SYS_ADMIN`, they belong to `users`, or without it to a user namespace of their own;
+    /// the caller's user and group are 0 inside, so that the worker may do there what root may.
     ///
     /// # Errors
     ///
-    /// `clone` or the preparation of descriptors failed. What fails later comes from [`Init::wait`].
+    /// `clone` or the preparation of descriptors failed, or `users` could not be joined ([`Stage::Users`]). What fails
+    /// later comes from [`Init::wait`].
     pub fn start(
         program: Option<&Program>,
         network: Network,
         descriptors: Descriptors<'_>,
+        users: Option<&UserNamespace>,
     ) -> Result<Self, SetupError> {
         let at = |stage| move |errno| SetupError { stage, errno };
         let (status, status_theirs) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
@@ -148,10 +152,12 @@ impl Init {
         }
 
         let unprivileged = !may_administer();
-        let id_maps = unprivileged
+        let users = users.filter(|_| unprivileged);
+        let alone = unprivileged && users.is_none();
+        let id_maps = alone
             .then(|| [format!("0 {} 1", geteuid()).into_bytes(), format!("0 {} 1", getegid()).into_bytes()]);
         let network = if network == Network::Own { libc::CLONE_NEWNET } else { 0 };
-        let flags = NAMESPACES | network | if unprivileged { libc::CLONE_NEWUSER } else { 0 };
+        let flags = NAMESPACES | network | if alone { libc::CLONE_NEWUSER } else { 0 };
         let pointers = |strings: &[CString]| {
             strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
         };
@@ -164,12 +170,19 @@ impl Init {
         // A handler of the runner's must not run in the child.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(at(Stage::Signals))?;
         let setup = Setup { descriptors: numbers, id_maps, mask: *mask.as_ref(), program };
-        let child = clone(flags, &setup);
+        let child = match users {
+            Some(users) => users::clone_within(users, flags, &setup),
+            None => clone(flags, init::run, &setup).map_err(at(Stage::Clone)),
+        };
         let restored = mask.thread_set_mask();
-        let (pid, pidfd) = child.map_err(at(Stage::Clone))?;
-        let init = Self { pid, pidfd, status, lifeline: Some(lifeline), waited: false };
+        let init = Self::of_child(child?, status, lifeline);
         restored.map_err(at(Stage::Signals))?;
         Ok(init)
+    }
+
+    /// A child in whose life nothing but its end is of interest; it ends when `lifeline` closes.
+    pub(super) fn of_child((pid, pidfd): (libc::pid_t, OwnedFd), status: OwnedFd, lifeline: OwnedFd) -> Self {
+        Self { pid, pidfd, status, lifeline: Some(lifeline), waited: false }
     }
 
     /// Its process id, as the runner sees it.
@@ -185,11 +198,8 @@ impl Init {
     /// Kills every process of the sandbox, by two ways of which either is enough.
     pub fn kill(&mut self) {
         drop(self.lifeline.take());
-        // That init has ended already is as well; where the call is refused, the lifeline does it.
-        // SAFETY: no memory is involved; the descriptor cannot stand for another process.
-        unsafe {
-            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), Signal::SIGKILL as c_int, 0, 0)
-        };
+        // Where the call is refused, the lifeline does it.
+        kill(self.pidfd());
     }
 
     /// Waits until every process of the sandbox is dead, and says how the worker ended.
@@ -255,21 +265,29 @@ impl Ended {
     }
 }
 
-fn park(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+/// Kills the process that a pidfd stands for; an init, and so every process of its sandbox. That it has ended is as well.
+pub fn kill(pidfd: BorrowedFd<'_>) {
+    // SAFETY: no memory is involved; the descriptor cannot stand for another process.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), Signal::SIGKILL as c_int, 0, 0) };
+}
+
+/// A duplicate whose number is above those that a child gives to its descriptors.
+pub(super) fn park(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(PARKING))?;
     // SAFETY: the call has just made this descriptor, for us.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-fn clone(flags: c_int, setup: &Setup) -> Result<(libc::pid_t, OwnedFd), Errno> {
+/// Clones this process; `child` is all that the copy runs.
+pub(super) fn clone<T>(flags: c_int, child: fn(&T) -> !, given: &T) -> Result<(libc::pid_t, OwnedFd), Errno> {
     let mut pidfd: c_int = -1;
     // `clone`, not `clone3`: filters of containers know its flags, and some refuse the other unseen.
     // No signal at the child's end: the process around us may wait for any child, and must not get ours.
     // SAFETY: without CLONE_VM and with no stack given this is a fork; the child has its own copy of all memory,
-    // and calls only `init::run`, which needs nothing of other threads and never returns.
+    // and calls only what is in `init`, which needs nothing of other threads and never returns.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags | libc::CLONE_PIDFD, 0, &raw mut pidfd, 0, 0) };
     match Errno::result(pid)? {
-        0 => init::run(setup),
+        0 => child(given),
         pid => {
             // SAFETY: with CLONE_PIDFD a successful clone has made this descriptor, for us.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };

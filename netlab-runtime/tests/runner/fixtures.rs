@@ -208,6 +208,12 @@ fixtures! {
         }
     }
 
+    fn waits_alone() {
+        loop {
+            std::thread::park();
+        }
+    }
+
     fn leaves_a_daemon() {
         leave_a_daemon();
     }

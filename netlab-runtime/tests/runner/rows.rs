@@ -46,6 +46,9 @@ const ROWS: &[Row] = &[
     ("daemons_die_with_their_test", daemon),
     ("nothing_survives_the_runners_sigkill", sigkill),
     ("nothing_survives_ctrl_c", interrupt),
+    ("each_signal_ends_the_run_and_is_what_it_dies_of", each_signal),
+    ("a_signal_that_is_ignored_stays_so", ignored_signal),
+    ("a_second_signal_kills_at_once", second_signal),
     ("serial_groups_run_one_at_a_time", serial),
     ("who_waits_for_its_group_says_so", waiting),
     ("who_waits_takes_no_thread_of_others", lanes),
@@ -305,6 +308,76 @@ fn interrupt(user: User) {
     assert!(processes.len() >= 4, "{processes:?}");
     killpg(Pid::from_raw(underway.child.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGINT));
+    Underway::all_end(&processes);
+    let (out, err) = underway.rest();
+    assert!(
+        err.contains(
+            "netlab: ended by SIGINT; 1 test was running\n    `fixtures::leaves_a_daemon_and_waits`, for "
+        ),
+        "{err}"
+    );
+    assert!(!out.contains("FAILED") && !out.contains("killed by"), "no result is told: {out}");
+}
+
+fn each_signal(user: User) {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let arguments = ["fixtures::waits_alone", "fixtures::leaves_a_daemon_and_waits", "--nocapture"];
+        let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
+        let processes = underway.processes();
+        kill(Pid::from_raw(underway.child.id().cast_signed()), signal).unwrap();
+        assert_eq!(underway.child.wait().unwrap().signal(), Some(signal as i32));
+        Underway::all_end(&processes);
+        let (_, err) = underway.rest();
+        assert!(err.contains(&format!("netlab: ended by {signal}; ")), "{err}");
+    }
+}
+
+fn ignored_signal(user: User) {
+    let mut command =
+        fixture(user, "plain", &["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"]);
+    // As nohup(1) does.
+    let ignore = || {
+        // SAFETY: no handler is involved.
+        unsafe { nix::sys::signal::signal(Signal::SIGHUP, nix::sys::signal::SigHandler::SigIgn) }?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one async-signal-safe call.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, ignore) };
+    let mut underway = Underway::start(command, "waiting");
+    let processes = underway.processes();
+    let runner = Pid::from_raw(underway.child.id().cast_signed());
+    kill(runner, Signal::SIGHUP).unwrap();
+    kill(runner, Signal::SIGTERM).unwrap();
+    assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGTERM));
+    Underway::all_end(&processes);
+    let (_, err) = underway.rest();
+    assert!(err.contains("netlab: ended by SIGTERM"), "{err}");
+}
+
+/// A sandbox whose end the runner cannot see, because init is traced: the runner waits for it, until it is told again.
+fn second_signal(user: User) {
+    let arguments = ["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"];
+    let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
+    let processes = underway.processes();
+    let runner = Pid::from_raw(underway.child.id().cast_signed());
+    let is_init = |pid: i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "netlab-init")
+    };
+    let init =
+        processes.iter().map(|(pid, _)| *pid).find(|&pid| is_init(pid)).expect("a sandbox has an init");
+    let init = Pid::from_raw(init);
+    nix::sys::ptrace::seize(init, nix::sys::ptrace::Options::empty()).unwrap();
+
+    kill(runner, Signal::SIGINT).unwrap();
+    underway.says_on_stderr("netlab: ended by SIGINT");
+    // The same event told twice is one event.
+    kill(runner, Signal::SIGTERM).unwrap();
+    let (_, pidfd) = processes.iter().find(|(pid, _)| *pid == runner.as_raw()).unwrap();
+    assert!(!Underway::ends_within(pidfd, 200), "the runner waits for its sandbox");
+    kill(runner, Signal::SIGTERM).unwrap();
+    assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGTERM));
+
+    nix::sys::wait::waitpid(init, Some(nix::sys::wait::WaitPidFlag::__WALL)).unwrap();
     Underway::all_end(&processes);
 }
 

@@ -1,10 +1,10 @@
 //! A run of the fixture that is to be ended from outside.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -12,6 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub struct Underway {
     pub child: Child,
     mark: String,
+    out: BufReader<ChildStdout>,
+    err: BufReader<ChildStderr>,
 }
 
 const MARK: &str = "NETLAB_TESTS_MARK";
@@ -26,12 +28,32 @@ impl Underway {
             .env(MARK, &mark)
             .process_group(0)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains(word)), "it ended before it said `{word}`");
-        Self { child, mark }
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let err = BufReader::new(child.stderr.take().unwrap());
+        says(&mut out, word);
+        Self { child, mark, out, err }
+    }
+
+    /// Waits for a line with `word`.
+    pub fn says_on_stderr(&mut self, word: &str) {
+        says(&mut self.err, word);
+    }
+
+    /// What it wrote to either since, once it has ended.
+    pub fn rest(&mut self) -> (String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.out.read_to_string(&mut out).unwrap();
+        self.err.read_to_string(&mut err).unwrap();
+        (out, err)
+    }
+
+    /// Whether this process ends within so many milliseconds.
+    pub fn ends_within(pidfd: &OwnedFd, milliseconds: u16) -> bool {
+        poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds)).unwrap()
+            == 1
     }
 
     /// Descriptors of all processes that come of it, wherever they went.
@@ -53,11 +75,14 @@ impl Underway {
     #[track_caller]
     pub fn all_end(processes: &[(i32, OwnedFd)]) {
         for (pid, pidfd) in processes {
-            let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-            let ended = poll(&mut fds, PollTimeout::from(10_000_u16)).unwrap();
-            assert_eq!(ended, 1, "process {pid} of the run is still there");
+            assert!(Self::ends_within(pidfd, 10_000), "process {pid} of the run is still there");
         }
     }
+}
+
+fn says(from: &mut impl BufRead, word: &str) {
+    let mut lines = from.lines();
+    assert!(lines.any(|line| line.unwrap().contains(word)), "it ended before it said `{word}`");
 }
 
 fn pidfd(pid: i32) -> OwnedFd {

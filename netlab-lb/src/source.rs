@@ -1,0 +1,73 @@
+//! Whom the backends see.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::table::Table;
+use crate::traffic::Traffic;
+use crate::verdict::Verdict;
+
+/// Whom a mode of balancing lets the backends see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sees {
+    /// The client's address: transparent proxies, DNAT, DSR, and PROXY protocol or `Forwarded` as the backend reads them.
+    Client,
+    /// The client's address and port.
+    ClientAndPort,
+    /// The balancer's own address: proxies, and DNAT with masquerading.
+    Balancer(IpAddr),
+}
+
+impl Traffic {
+    /// Asks whether backends saw the source that they should.
+    pub fn source(&self, sees: Sees) -> Verdict {
+        const CHECK: &str = "source";
+        let what = match sees {
+            Sees::Client => "the client's address".to_owned(),
+            Sees::ClientAndPort => "the client's address and port".to_owned(),
+            Sees::Balancer(addr) => format!("the balancer's address, {addr}"),
+        };
+        let mut table =
+            Table::new(format!("backends see {what}"), ["backend", "expected", "seen", "requests"]);
+        let mut wrong: BTreeMap<(&str, String, String), u64> = BTreeMap::new();
+        let mut judged = 0_u64;
+        for (observation, answer) in self.answers() {
+            judged += 1;
+            let (expected, seen) = match sees {
+                Sees::Client => (observation.source.ip().to_string(), answer.seen.ip().to_string()),
+                Sees::ClientAndPort => (observation.source.to_string(), answer.seen.to_string()),
+                Sees::Balancer(addr) => (addr.to_string(), answer.seen.ip().to_string()),
+            };
+            if expected != seen {
+                *wrong.entry((&answer.backend, expected, seen)).or_default() += 1;
+            }
+        }
+        for ((backend, expected, seen), count) in wrong {
+            table.row(
+                [backend.to_owned(), expected, seen, count.to_string()],
+                Some("somebody else".to_owned()),
+            );
+        }
+        table.note(format!("{judged} answers"));
+        if judged == 0 {
+            return Verdict::nothing_to_judge(CHECK, table);
+        }
+        Verdict::of(CHECK, table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{answered, traffic};
+
+    #[test]
+    fn a_wrong_source_is_shown_beside_the_right_one() {
+        let seen = traffic([answered(1, "web1"), answered(2, "web2")]);
+        assert!(seen.source(Sees::Client).is_ok() && seen.source(Sees::ClientAndPort).is_ok());
+        let verdict = seen.source(Sees::Balancer([203, 0, 113, 1].into()));
+        let text = verdict.to_string();
+        assert!(!verdict.is_ok() && text.contains("203.0.113.1") && text.contains("10.0.0.2"), "{text}");
+        assert!(!traffic([]).source(Sees::Client).is_ok());
+    }
+}
