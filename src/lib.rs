@@ -76,12 +76,13 @@ pub use netlab_runtime::kernel::BuildError;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
+pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
 pub mod inspect {
     pub use netlab_runtime::kernel::inspect::{
-        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Route,
+        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Protocol, Route, Socket, SocketState,
     };
     pub use netlab_runtime::lab::{Dump, NodeDump};
 }

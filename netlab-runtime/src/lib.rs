@@ -12,5 +12,6 @@ pub mod registry;
 pub mod runner;
 pub mod sandbox;
 pub mod sys;
+pub mod wait;
 
 pub use linkme;

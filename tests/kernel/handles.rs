@@ -282,3 +282,35 @@ fn tcp_checksum_is_right(packet: &[u8]) -> bool {
     let folded = (sum & 0xffff) + (sum >> 16);
     (folded & 0xffff) + (folded >> 16) == 0xffff
 }
+
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan")]
+async fn sockets_are_read_back_with_state_and_peers(a: Node, b: Node) -> netlab::Result {
+    use netlab::inspect::{Protocol, SocketState};
+    assert!(b.sockets()?.is_empty());
+    for (listen, to) in [("0.0.0.0:80", b.addr4().into()), ("[::]:81", IpAddr::from(b.addr6()))] {
+        let listener = b.tcp_listener(listen).await?;
+        let port = listener.local_addr()?.port();
+        let client = a.tcp_connect((to, port)).await?;
+        let sockets = b.sockets()?;
+        let listening: Vec<_> = sockets.iter().filter(|socket| socket.listens()).collect();
+        assert_eq!(listening.len(), 1, "{sockets:?}");
+        assert_eq!((listening[0].local, listening[0].remote), (listen.parse()?, None));
+        // The connection is in the kernel's queue as long as nobody accepts it.
+        assert_eq!((listening[0].receive_queue, listening[0].state), (1, SocketState::Listen));
+        let accepted = listener.accept().await?.0;
+        let sockets = b.sockets()?;
+        let open =
+            sockets.iter().find(|socket| socket.state == SocketState::Established).expect("a connection");
+        assert_eq!((open.local, open.remote), (accepted.local_addr()?, Some(client.local_addr()?)));
+        assert!(a.sockets()?.iter().any(|socket| Some(socket.local) == open.remote && !socket.listens()));
+        // Closed by a reset, it leaves nothing behind.
+        accepted.set_zero_linger()?;
+        client.set_zero_linger()?;
+    }
+    let udp = b.udp_socket("0.0.0.0:53").await?;
+    let sockets = b.sockets()?;
+    let bound = sockets.iter().find(|socket| socket.protocol == Protocol::Udp).expect("a UDP socket");
+    assert_eq!((bound.local, bound.listens()), (udp.local_addr()?, true));
+    assert_eq!(bound.to_string(), "udp UNCONN 0 0 0.0.0.0:53 *");
+    Ok(())
+}

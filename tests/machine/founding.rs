@@ -27,7 +27,11 @@ async fn c3_the_interface_is_back_however_the_test_ends(lab: Lab) -> netlab::Res
         let test = Underway::start("interfaces::c_the_interface_is_blues")?;
         visit(&scratch.far()?, "10.1.1.83:22", &format!("{order}\n")).await?;
         let ran = test.wait()?;
-        if order == "return" { ran.passed() } else { ran.failed() };
+        if order == "return" {
+            ran.passed()
+        } else {
+            ran.failed()
+        };
         scratch.is_as_it_was();
     }
     scratch.far()?.ping("10.1.1.2").await?;
@@ -57,7 +61,11 @@ async fn d3_the_interface_is_out_of_the_bridge_however_the_test_ends(lab: Lab) -
         let test = Underway::start("interfaces::d_the_interface_is_shared")?;
         visit(&scratch.far()?, "10.1.1.51:22", &format!("{order}\n")).await?;
         let ran = test.wait()?;
-        if order == "return" { ran.passed() } else { ran.failed() };
+        if order == "return" {
+            ran.passed()
+        } else {
+            ran.failed()
+        };
         scratch.is_as_it_was();
     }
     scratch.far()?.ping("10.1.1.2").await?;
@@ -69,7 +77,11 @@ async fn a_bridge_that_takes_over_answers_for_the_interface(lab: Lab) -> netlab:
     let scratch = Scratch::new(lab)?;
     let test = Underway::start("interfaces::d_the_bridge_takes_over")?;
     let host = scratch.lab.host();
-    assert!(host.routes()?.iter().any(|route| route.to_string().starts_with("172.31.0.0/16 via 10.1.1.1 dev br1")));
+    assert!(
+        host.routes()?
+            .iter()
+            .any(|route| route.to_string().starts_with("172.31.0.0/16 via 10.1.1.1 dev br1"))
+    );
     assert_eq!(visit(&scratch.far()?, "10.1.1.2:22", "return\n").await?, "host sees 10.1.1.1");
     test.wait()?.passed();
     scratch.is_as_it_was();
@@ -145,7 +157,8 @@ async fn b4_out_of_the_machine_by_its_own_interface(lab: Lab) -> netlab::Result 
         Ok::<_, std::io::Error>(())
     });
     // The nested runner is waited for on a thread of its own, since this one serves the internet.
-    let ran = tokio::task::spawn_blocking(|| run(command(&["scenarios::b4_out_of_the_machine_itself"]))).await??;
+    let ran =
+        tokio::task::spawn_blocking(|| run(command(&["scenarios::b4_out_of_the_machine_itself"]))).await??;
     ran.passed().says("1 passed");
     scratch.is_as_it_was();
     Ok(())

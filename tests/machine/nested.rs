@@ -23,7 +23,8 @@ pub fn command(tests: &[&str]) -> Command {
 /// Cargo puts it one folder above the test binaries.
 fn path() -> PathBuf {
     let own = std::env::current_exe().expect("a process has a file");
-    let folder = own.parent().and_then(|deps| deps.parent()).expect("cargo has put it into a folder of a folder");
+    let folder =
+        own.parent().and_then(|deps| deps.parent()).expect("cargo has put it into a folder of a folder");
     folder.join("netlab-privileged")
 }
 
@@ -57,7 +58,8 @@ impl Ran {
 /// Runs to the end.
 pub fn run(mut command: Command) -> netlab::Result<Ran> {
     let output = command.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok(Ran { status: output.status, said })
 }
 

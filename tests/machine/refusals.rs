@@ -13,7 +13,10 @@ fn what_is_refused_is_refused_before_any_change(lab: Lab) -> netlab::Result {
         ("refused_a_missing_interface", "eth9"),
         ("refused_a_name_that_is_taken", "eth1"),
     ] {
-        run(command(&[&format!("interfaces::{test}")]))?.failed().says("the lab could not be built").says(why);
+        run(command(&[&format!("interfaces::{test}")]))?
+            .failed()
+            .says("the lab could not be built")
+            .says(why);
         scratch.is_as_it_was();
     }
     Ok(())

@@ -86,7 +86,8 @@ fn docker_and_ufw(program: &str) -> netlab::Result {
 }
 
 fn run(program: &str, arguments: &[&str]) -> netlab::Result {
-    let output = Command::new(program).args(arguments).env("XTABLES_LOCKFILE", "/run/xtables.lock").output()?;
+    let output =
+        Command::new(program).args(arguments).env("XTABLES_LOCKFILE", "/run/xtables.lock").output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -130,7 +131,9 @@ impl Snapshot {
         }
         sysctls(Path::new("/proc/sys/net"), &mut seen)?;
         files(Path::new("/run"), &mut seen)?;
-        seen.extend(fs::read_to_string("/proc/self/mountinfo")?.lines().map(|mount| format!("mount {mount}")));
+        seen.extend(
+            fs::read_to_string("/proc/self/mountinfo")?.lines().map(|mount| format!("mount {mount}")),
+        );
         for entry in fs::read_dir("/proc")? {
             let process = entry?.path();
             let Ok(command) = fs::read_to_string(process.join("comm")) else { continue };

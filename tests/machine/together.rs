@@ -39,8 +39,7 @@ async fn who_waits_says_for_whom_and_isolated_tests_go_on(lab: Lab) -> netlab::R
     // One that waits for the machine, one that has no need to.
     run(command(&["outcomes::isolated"]))?.passed();
     let mut waiting = command(&["outcomes::one_of_many"]);
-    let mut waiting =
-        waiting.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut waiting = waiting.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let mut line = String::new();
     let mut errors = std::io::BufReader::new(waiting.stderr.take().expect("it is piped"));
     std::io::BufRead::read_line(&mut errors, &mut line)?;

@@ -16,7 +16,7 @@ use super::endpoint::{ToDestination, ToEndpoint};
 use super::state::State;
 use super::{Command, LabError, Net, Ping, socket};
 use crate::kernel::Sysctls;
-use crate::kernel::inspect::{self, Interface, Neighbour, Route};
+use crate::kernel::inspect::{self, Interface, Neighbour, Route, Socket};
 use crate::sys::namespace;
 
 /// A node of a lab: a network namespace with a name.
@@ -198,6 +198,17 @@ impl Node {
     /// The kernel refused the question.
     pub fn rules(&self) -> Result<Vec<String>, LabError> {
         self.state.rules(self.plan().place)
+    }
+
+    /// Its TCP and UDP sockets as the kernel has them, TCP first, by port.
+    ///
+    /// By hand: `ss -tuan`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the question, or was built without `inet_diag` (`CONFIG_INET_DIAG`, `CONFIG_INET_UDP_DIAG`).
+    pub fn sockets(&self) -> Result<Vec<Socket>, LabError> {
+        self.state.sockets(self.plan().place)
     }
 
     /// The value of a sysctl in the node.

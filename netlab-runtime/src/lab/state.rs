@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use netlab_topology::Plan;
 use netlab_topology::plan::{Place, PlannedNode};
-use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
 use once_cell::sync::OnceCell;
 
 use super::LabError;
 use super::thread::NodeThread;
-use crate::kernel::inspect::{self, Interface, Names};
+use crate::kernel::inspect::{self, Interface, Names, Socket};
 use crate::kernel::{NetlinkSocket, Space};
 use crate::sys::namespace::{self, View};
 
@@ -169,6 +169,17 @@ impl State {
     pub(super) fn interface_names(&self, place: Place) -> Result<Names, LabError> {
         let interfaces = self.interfaces(place)?;
         Ok(interfaces.into_iter().map(|interface| (interface.index, interface.name)).collect())
+    }
+
+    pub(super) fn sockets(&self, place: Place) -> Result<Vec<Socket>, LabError> {
+        let sockets = self.in_place(place, || {
+            let mut socket = NetlinkSocket::open(NETLINK_SOCK_DIAG)?;
+            inspect::sockets(&mut socket)
+        });
+        sockets.map_err(|error| {
+            let node = self.plan.place_name(place);
+            LabError::io(format!("lab `{}`: node `{node}`: its sockets cannot be read", self.name), error)
+        })
     }
 
     pub(super) fn rules(&self, place: Place) -> Result<Vec<String>, LabError> {

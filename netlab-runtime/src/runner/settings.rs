@@ -46,6 +46,12 @@ pub fn get() -> Result<&'static Settings, &'static str> {
     SETTINGS.get_or_init(|| Settings::read(variable)).as_ref().map_err(String::as_str)
 }
 
+/// A limit as it is on this machine: multiplied by `NETLAB_TIMEOUT_SCALE`.
+pub fn scaled(limit: Duration) -> Duration {
+    // In a test's process a setting that cannot be understood is no news: its runner has refused it.
+    get().map_or(limit, |settings| settings.scaled(limit))
+}
+
 /// A variable of the environment; one that is not UTF-8 is as good as unset.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn variable(name: &str) -> Option<String> {
@@ -114,6 +120,11 @@ impl Settings {
         })
     }
 
+    /// A limit as it is on this machine: multiplied by `NETLAB_TIMEOUT_SCALE`.
+    pub fn scaled(&self, limit: Duration) -> Duration {
+        Duration::try_from_secs_f64(limit.as_secs_f64() * self.timeout_scale).unwrap_or(Duration::MAX)
+    }
+
     /// When this test is to be given up.
     pub fn limit(&self, def: &TestDef) -> Limit {
         let (after, source) = match (def.timeout, self.timeout) {
@@ -123,8 +134,7 @@ impl Settings {
                 (DEFAULT_TIMEOUT, "the default; `timeout = \"..\"` of the test or NETLAB_TIMEOUT changes it")
             }
         };
-        let scaled = Duration::try_from_secs_f64(after.as_secs_f64() * self.timeout_scale);
-        Limit { after: scaled.unwrap_or(Duration::MAX), scale: self.timeout_scale, source }
+        Limit { after: self.scaled(after), scale: self.timeout_scale, source }
     }
 }
 

@@ -19,7 +19,8 @@ use super::live::Live;
 use super::outcome::{Failure, Outcome, human};
 use super::output::Output;
 use super::report::{self, Message, Report};
-use super::{retired, users, worker};
+use super::survivors::Held;
+use super::{users, worker};
 use crate::registry::TestDef;
 use crate::sys::process::{Descriptors, Init, Network, Program};
 
@@ -44,8 +45,6 @@ pub struct Launch {
     pub live: bool,
     /// When the test is to be given up.
     pub limit: Limit,
-    /// Of how many finished labs the namespaces are held before they are let go together.
-    pub retire: usize,
 }
 
 /// When a test is to be given up.
@@ -80,6 +79,20 @@ pub struct Run {
     pub output: Output,
     /// How long it took, with its sandbox and its lab.
     pub elapsed: Duration,
+    /// What it had, still held.
+    pub(super) held: Vec<Held>,
+}
+
+impl Run {
+    /// A test that did not come to have a sandbox.
+    pub fn failed(failure: Failure) -> Self {
+        Self {
+            outcome: Outcome::Failed(failure),
+            output: Output::default(),
+            elapsed: Duration::ZERO,
+            held: Vec::new(),
+        }
+    }
 }
 
 /// What a test on the machine's own network has on the runner's side.
@@ -115,8 +128,8 @@ pub struct NeedsTheMachine {
 ///
 /// # Teardown
 ///
-/// On return, every process of the sandbox is dead. Its network namespaces may be held for a while. What was done to the
-/// machine is the caller's to undo.
+/// On return, every process of the sandbox is dead. Its namespaces are held, until [`Run::settle`]. What was done to the
+/// machine is the caller's to undo, before that.
 pub fn launch(
     def: &TestDef,
     how: Launch,
@@ -124,11 +137,15 @@ pub fn launch(
 ) -> Result<Run, NeedsTheMachine> {
     let started = Instant::now();
     let mut output = Output::default();
+    let mut held = Vec::new();
     let outcome = match Sandbox::start(def, how, machine.as_ref()) {
-        Ok(sandbox) => sandbox.watch(def, how, started, &mut output, machine.as_mut())?,
+        Ok(sandbox) => {
+            held.extend(Held::of_init(def.name(), sandbox.init.pid()));
+            sandbox.watch(def, how, started, &mut output, &mut held, machine.as_mut())?
+        }
         Err(outcome) => outcome,
     };
-    Ok(Run { outcome, output, elapsed: started.elapsed() })
+    Ok(Run { outcome, output, elapsed: started.elapsed(), held })
 }
 
 struct Sandbox {
@@ -187,6 +204,7 @@ impl Sandbox {
         how: Launch,
         started: Instant,
         output: &mut Output,
+        held: &mut Vec<Held>,
         mut machine: Option<&mut OnTheMachine<'_>>,
     ) -> Result<Outcome, NeedsTheMachine> {
         let may_keep = machine.is_some();
@@ -224,7 +242,10 @@ impl Sandbox {
         inbox.take(self.report.as_fd(), &mut keep);
         drop(self.live);
         let ended = self.init.wait();
-        retired::hold(inbox.namespaces, how.retire);
+        // One that cannot be named is let go now, which is only slower.
+        held.extend(
+            inbox.namespaces.into_iter().filter_map(|(node, fd)| Held::network(def.name(), &node, fd).ok()),
+        );
         match inbox.report {
             Some(Report::Machine { real }) if !may_keep => Err(NeedsTheMachine { real }),
             None if given_up => Ok(Outcome::Failed(Failure::TimedOut(how.limit))),
@@ -259,7 +280,7 @@ impl Sandbox {
 #[derive(Default)]
 struct Inbox {
     report: Option<Report>,
-    namespaces: Vec<OwnedFd>,
+    namespaces: Vec<(String, OwnedFd)>,
     ended: bool,
 }
 

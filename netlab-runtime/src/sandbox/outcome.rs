@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::launch::Limit;
 use super::report::Report;
+use super::survivors::Survivor;
 use super::unavailable::Unavailable;
 use crate::registry::ShouldPanic;
 use crate::sys::process::{Ended, SetupError};
@@ -71,6 +72,8 @@ pub enum Failure {
         /// What it failed with besides.
         besides: Option<Box<Failure>>,
     },
+    /// Something of it is still there, although it passed.
+    LeftBehind(Vec<Survivor>),
 }
 
 impl Outcome {
@@ -186,6 +189,10 @@ impl fmt::Display for Failure {
                 }
                 write!(f, "not everything that was changed on the machine could be undone:")?;
                 left.iter().try_for_each(|left| write!(f, "\n    {left}"))
+            }
+            Self::LeftBehind(survivors) => {
+                write!(f, "left something behind:")?;
+                survivors.iter().try_for_each(|survivor| write!(f, "\n    {survivor}"))
             }
         }
     }

@@ -165,9 +165,12 @@ impl Reporter {
         fdpass::send(self.0.as_fd(), &report.to_bytes(), &[])
     }
 
-    /// Sends the lab's namespaces, for the runner to let go when it suits.
-    pub(super) fn send_namespaces(&self, namespaces: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-        namespaces.chunks(fdpass::MAX).try_for_each(|part| fdpass::send(self.0.as_fd(), b"N", part))
+    /// Sends the lab's namespaces with their names, for the runner to let go when it suits.
+    pub(super) fn send_namespaces(&self, namespaces: &[(&str, BorrowedFd<'_>)]) -> Result<(), Errno> {
+        namespaces.chunks(fdpass::MAX).try_for_each(|part| {
+            let (names, descriptors): (Vec<&str>, Vec<BorrowedFd<'_>>) = part.iter().copied().unzip();
+            fdpass::send(self.0.as_fd(), format!("N{}", names.join("\n")).as_bytes(), &descriptors)
+        })
     }
 }
 
@@ -176,8 +179,8 @@ impl Reporter {
 pub(super) enum Message {
     /// A report.
     Report(Report),
-    /// Namespaces of the lab.
-    Namespaces(Vec<OwnedFd>),
+    /// Namespaces of the lab, with the names of their nodes.
+    Namespaces(Vec<(String, OwnedFd)>),
     /// A namespace to be kept, for which the worker waits.
     Keep {
         /// The place's name in the lab.
@@ -196,7 +199,10 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Messa
     let (length, mut descriptors) = fdpass::receive(socket, buffer)?;
     Ok(match &buffer[..length] {
         [] => Message::End,
-        b"N" => Message::Namespaces(descriptors),
+        [b'N', names @ ..] => {
+            let names = String::from_utf8_lossy(names);
+            Message::Namespaces(names.split('\n').map(str::to_owned).zip(descriptors).collect())
+        }
         [b'K', place @ ..] => match descriptors.pop() {
             Some(namespace) => {
                 Message::Keep { place: String::from_utf8_lossy(place).into_owned(), namespace }

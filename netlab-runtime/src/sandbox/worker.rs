@@ -168,11 +168,14 @@ fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
     view.map_err(|error| not_ready(&format_args!("{:#}", crate::error::Error::from(error))))?;
     in_a_sandbox();
     let lab = Lab::build_named(def.function(), plan).map_err(|error| Report::Build(format!("{error:#}")))?;
-    if machine.is_none() {
-        // The runner lets them go when it suits. Without that they go with this process, which is only slower.
-        if let Err(error) = reporter.send_namespaces(&lab.namespaces()) {
-            eprintln!("netlab: the lab's namespaces could not be handed to the runner: {error}");
-        }
+    let touched = lab.plan().machine();
+    let places = (0..).map(Place).zip(lab.plan().places()).zip(lab.namespaces());
+    // The machine's own is not the lab's to hand out.
+    let ours = places.filter(|((place, _), _)| Some(*place) != touched);
+    let ours: Vec<_> = ours.map(|((_, name), namespace)| (name.as_str(), namespace)).collect();
+    // The runner lets them go when it suits. Without that they go with this process, which is only slower.
+    if let Err(error) = reporter.send_namespaces(&ours) {
+        eprintln!("netlab: the lab's namespaces could not be handed to the runner: {error}");
     }
     Ok(lab)
 }

@@ -7,15 +7,18 @@ mod interfaces;
 mod neighbours;
 mod routes;
 mod rules;
+mod sockets;
 
 pub use interfaces::{Interface, OperState};
 pub use neighbours::{FdbEntry, Neighbour, NeighbourState};
 pub use routes::Route;
+pub use sockets::{Protocol, Socket, SocketState};
 
 pub(crate) use interfaces::interfaces;
 pub(crate) use neighbours::{fdb, neighbours};
 pub(crate) use routes::routes;
 pub(crate) use rules::ruleset;
+pub(crate) use sockets::sockets;
 
 use std::collections::HashMap;
 
