@@ -84,10 +84,15 @@ pub struct Run {
 }
 
 impl Run {
-    /// A test that did not come to have a sandbox.
+    /// A test that did not come to have a sandbox, and failed.
     pub fn failed(failure: Failure) -> Self {
+        Self::without(Outcome::Failed(failure))
+    }
+
+    /// A test that did not come to have a sandbox.
+    pub fn without(outcome: Outcome) -> Self {
         Self {
-            outcome: Outcome::Failed(failure),
+            outcome,
             output: Output::default(),
             elapsed: Duration::ZERO,
             held: Vec::new(),
