@@ -1,5 +1,6 @@
 //! The executor: steps in their order, through as few system calls as there can be.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -170,7 +171,8 @@ pub(crate) fn apply<K: Kernel>(
         Some(place) if place != Place::HOST => Some(kernel.machine().map_err(unopened(place))?),
         _ => None,
     };
-    let mut executor = Executor { kernel, places, machine, steps, spaces: Vec::with_capacity(places.len()) };
+    let spaces = Vec::with_capacity(places.len());
+    let mut executor = Executor { kernel, places, machine, steps, spaces, kept: BTreeSet::new() };
     executor.spaces.push(host);
     executor.run(beside).map_err(|stop| match stop {
         Stop::Refused(failure) => {
@@ -207,6 +209,8 @@ struct Executor<'a, K: Kernel> {
     machine: Option<Place>,
     steps: &'a [Step],
     spaces: Vec<K::Space>,
+    /// Places whose namespaces are kept beyond the end of the sandbox.
+    kept: BTreeSet<usize>,
 }
 
 impl<K: Kernel> Executor<'_, K> {
@@ -239,20 +243,24 @@ impl<K: Kernel> Executor<'_, K> {
         if steps.is_empty() {
             return Ok(());
         }
+        let not_done = |why: &'static str| {
+            move |error: io::Error| {
+                Failure::new(
+                    first,
+                    io::Error::new(error.kind(), format!("{why}, and so it was not done: {error}")),
+                )
+            }
+        };
         for step in &steps {
             if let Op::TakeNic { to: Place(place), .. } | Op::AddMacvlan { peer_place: Place(place), .. } =
                 step.op
+                && self.kept.insert(place)
             {
-                self.kernel.keep(&self.spaces[place], &self.places[place]).map_err(|error| Failure {
-                    detail: Some("its namespace could not be kept for the way back".to_owned()),
-                    ..Failure::new(first, error)
-                })?;
+                let kept = self.kernel.keep(&self.spaces[place], &self.places[place]);
+                kept.map_err(not_done("its namespace could not be kept for the way back"))?;
             }
         }
-        self.kernel.record(&steps).map_err(|error| Failure {
-            detail: Some("how to undo it could not be written down, and so it was not done".to_owned()),
-            ..Failure::new(first, error)
-        })
+        self.kernel.record(&steps).map_err(not_done("how to undo it could not be written down"))
     }
 
     /// The leading namespaces and sysctls, each namespace with its own: the thread that makes it is in it then.

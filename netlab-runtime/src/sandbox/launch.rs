@@ -91,12 +91,7 @@ impl Run {
 
     /// A test that did not come to have a sandbox.
     pub fn without(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            output: Output::default(),
-            elapsed: Duration::ZERO,
-            held: Vec::new(),
-        }
+        Self { outcome, output: Output::default(), elapsed: Duration::ZERO, held: Vec::new() }
     }
 }
 
