@@ -69,7 +69,7 @@ pub fn run_worker() {
 #[must_use]
 pub fn examine() -> Report {
     let started = Instant::now();
-    let run = sandbox::launch(&TRIAL, Launch { harness: Harness::Own, live: false, limit: LIMIT, retire: 0 });
+    let run = sandbox::launch(&TRIAL, Launch { harness: Harness::Own, live: false, limit: LIMIT });
     let elapsed = started.elapsed();
     let mut checks = vec![machine::kernel(), lab(&run, elapsed)];
     checks.extend(told(&run));
