@@ -227,7 +227,7 @@ impl<K: Kernel> Executor<'_, K> {
         while next < self.steps.len() {
             let end =
                 next + self.steps[next..].iter().take_while(|step| together(&self.steps[next], step)).count();
-            ready::wait_for_ports(self.kernel, &ports, &self.steps[next..end], &mut self.spaces)?;
+            ready::wait_for_ports(self.kernel, &ports, next..end, self.steps, &mut self.spaces)?;
             self.keep_and_record(next..end)?;
             self.batch(next..end)?;
             next = end;

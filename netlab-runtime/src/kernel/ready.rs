@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 
 use ipnet::IpNet;
 use netlab_topology::plan::{Dev, Op, Place, Step};
@@ -51,39 +52,47 @@ pub(super) fn wait<K: Kernel>(
     Ok(())
 }
 
-/// Ports of a bridge, by where they come from.
-pub(super) type Ports<'a> = BTreeMap<MadeBy, Vec<&'a Dev>>;
+/// A port of a bridge.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Port<'a> {
+    dev: &'a Dev,
+    made_by: MadeBy,
+    /// The step that makes it one.
+    step: usize,
+}
 
 /// The ports of every bridge, by its place and index.
-pub(super) fn ports(steps: &[Step]) -> BTreeMap<(Place, u32), Ports<'_>> {
-    let mut ports: BTreeMap<_, Ports<'_>> = BTreeMap::new();
-    for Step { place, op } in steps {
-        let (bridge, port, made_by) = match op {
+pub(super) fn ports(steps: &[Step]) -> BTreeMap<(Place, u32), Vec<Port<'_>>> {
+    let mut ports: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (step, Step { place, op }) in steps.iter().enumerate() {
+        let (bridge, dev, made_by) = match op {
             Op::AddVeth { end, master: Some(bridge), .. } => (bridge, &end.dev, MadeBy::TheLab),
             Op::SetMaster { dev, bridge } | Op::PlugNic { nic: dev, bridge, .. } => {
                 (bridge, dev, MadeBy::Others)
             }
             _ => continue,
         };
-        let of_bridge = ports.entry((*place, bridge.index)).or_default();
-        of_bridge.entry(made_by).or_default().push(port);
+        ports.entry((*place, bridge.index)).or_default().push(Port { dev, made_by, step });
     }
     ports
 }
 
-/// Waits until the ports of those bridges are up that `coming` is about to set up.
+/// Waits until those ports are up that bridges have already which `coming` is about to set up.
 pub(super) fn wait_for_ports<K: Kernel>(
     kernel: &mut K,
-    ports: &BTreeMap<(Place, u32), Ports<'_>>,
-    coming: &[Step],
+    ports: &BTreeMap<(Place, u32), Vec<Port<'_>>>,
+    coming: Range<usize>,
+    steps: &[Step],
     spaces: &mut [K::Space],
 ) -> Result<(), Late> {
-    for Step { place, op } in coming {
-        if let Op::SetUp { dev } = op
-            && let Some(ports) = ports.get(&(*place, dev.index))
-        {
-            for (made_by, ports) in ports {
-                wait_until_up(kernel, *place, spaces, ports, *made_by)?;
+    for Step { place, op } in &steps[coming.clone()] {
+        let Op::SetUp { dev } = op else { continue };
+        let Some(ports) = ports.get(&(*place, dev.index)) else { continue };
+        for made_by in [MadeBy::TheLab, MadeBy::Others] {
+            let are = ports.iter().filter(|port| port.made_by == made_by && port.step < coming.start);
+            let are: Vec<_> = are.map(|port| port.dev).collect();
+            if !are.is_empty() {
+                wait_until_up(kernel, *place, spaces, &are, made_by)?;
             }
         }
     }
