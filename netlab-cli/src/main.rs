@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod doctor;
+mod ps;
 mod text;
 
 use std::ffi::OsString;
@@ -28,6 +29,10 @@ enum Command {
     /// Everything is tried, in a sandbox, rather than guessed; nothing is changed.
     /// Exit status: 0 if labs can run, 1 if not, 2 for wrong arguments.
     Doctor(doctor::Arguments),
+    /// Lists the labs that are alive: whose, since when, and of which test binary.
+    ///
+    /// One's own; as root, everybody's. Exit status: 0.
+    Ps(ps::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse_from(without_cargos_own(std::env::args_os()));
     let done = match &arguments.command {
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Ps(arguments) => ps::run(arguments),
     };
     match done {
         Ok(code) => code,

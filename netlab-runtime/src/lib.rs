@@ -4,6 +4,7 @@
 //! TestDef --runner--> sandbox --worker--> Plan --kernel--> Lab --handles--> body --> Outcome --> report
 //! ```
 
+pub mod alive;
 pub mod computed;
 pub mod doctor;
 pub mod error;

@@ -33,4 +33,5 @@ pub use survivors::Survivor;
 pub use unavailable::{Unavailable, probe};
 pub(crate) use users::user_name;
 pub use users::{Range, Ranges, probe as probe_users};
+pub(crate) use worker::VARIABLE as WORKER;
 pub use worker::Worker;

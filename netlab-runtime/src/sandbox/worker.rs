@@ -24,7 +24,7 @@ use crate::runner::settings;
 use crate::sys::{environment, process, signal};
 
 /// The variable that makes a process a worker: the path of its test.
-pub(super) const VARIABLE: &str = "NETLAB_WORKER";
+pub(crate) const VARIABLE: &str = "NETLAB_WORKER";
 
 /// This process as a worker.
 #[derive(Debug)]
