@@ -59,7 +59,8 @@ impl Scratch {
     }
 }
 
-/// Chains and policies as Docker and ufw set them: nothing passes through, and nothing comes in but answers.
+/// Chains and policies as Docker and ufw set them: nothing passes through, and nothing comes in but answers and, as on any server,
+/// what is for port 22.
 fn docker_and_ufw(program: &str) -> netlab::Result {
     let echo: &[&str] = match program {
         "iptables" => &["-p", "icmp"],
@@ -76,6 +77,7 @@ fn docker_and_ufw(program: &str) -> netlab::Result {
         &["-N", "ufw-before-input"],
         &["-A", "ufw-before-input", "-i", "lo", "-j", "ACCEPT"],
         &["-A", "ufw-before-input", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
+        &["-A", "ufw-before-input", "-p", "tcp", "--dport", "22", "-j", "ACCEPT"],
         &["-A", "INPUT", "-j", "ufw-before-input"],
         &["-P", "INPUT", "DROP"],
     ];
