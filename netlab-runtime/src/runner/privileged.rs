@@ -11,7 +11,7 @@ use netlab_topology::Topology;
 use netlab_topology::plan::Place;
 
 use super::interrupt::Running;
-use crate::machine::Session;
+use crate::machine::{Holder, Session};
 use crate::registry::{TestDef, TopologySource};
 use crate::sandbox::{
     Failure, Launch, NeedsTheMachine, OnTheMachine, Outcome, Run, launch, may_change_the_machine,
@@ -30,10 +30,8 @@ pub(super) fn run(def: &TestDef, how: Launch, needs: NeedsTheMachine) -> Run {
     if let Err(why) = may_change_the_machine() {
         return Run::without(Outcome::Unavailable(why));
     }
-    let waiting = |holder: &_| {
-        let line = format!("netlab: `{}` waits for the machine's network, which {holder} has\n", def.name());
-        // Where standard error is closed, nobody is waiting to be told.
-        drop(io::stderr().write_all(line.as_bytes()));
+    let waiting = |holder: &Holder| {
+        say(&format!("netlab: `{}` waits for the machine's network, which {holder} has\n", def.name()));
     };
     let session = match Session::begin(def.name(), how.live, waiting) {
         Ok(session) => session,
@@ -42,14 +40,16 @@ pub(super) fn run(def: &TestDef, how: Launch, needs: NeedsTheMachine) -> Run {
             return Run::failed(Failure::Sandbox(format!("the machine cannot be changed safely: {error:#}")));
         }
     };
+    for swept in session.swept() {
+        say(&format!("netlab: before `{}`: {swept}\n", def.name()));
+    }
     let running = Running::begin(def);
     let descriptors = match session.descriptors() {
         Ok(descriptors) => descriptors,
         Err(error) => return Run::failed(Failure::Sandbox(format!("the journal: {error}"))),
     };
-    let mut keep = |place: &str, namespace: OwnedFd| {
-        session.pin(place, namespace).map_err(|error| format!("{:#}", crate::error::Error::from(error)))
-    };
+    let mut keep =
+        |place: &str, namespace: OwnedFd| session.pin(place, namespace).map_err(|error| error.to_string());
     let machine = OnTheMachine { real: needs.real, descriptors, keep: &mut keep };
     let run = launch(def, how, Some(machine));
     // The sandbox is dead, whatever way it ended: nothing changes any more but what is undone here.
@@ -61,4 +61,9 @@ pub(super) fn run(def: &TestDef, how: Launch, needs: NeedsTheMachine) -> Run {
     run.settle(0);
     drop(running);
     run
+}
+
+/// Not `eprint!`, which the standard harness would keep to itself. Where standard error is closed, nobody is waiting to be told.
+fn say(line: &str) {
+    drop(io::stderr().write_all(line.as_bytes()));
 }

@@ -21,6 +21,7 @@ use super::output::Output;
 use super::report::{self, Message, Report};
 use super::survivors::Held;
 use super::{users, worker};
+use crate::machine::PRIVATE_LOCK;
 use crate::registry::TestDef;
 use crate::sys::process::{Descriptors, Init, Network, Program};
 
@@ -184,7 +185,7 @@ impl Sandbox {
         };
         let orders = machine.map(|machine| (machine.real, machine.descriptors.each_ref().map(AsFd::as_fd)));
         report::give_orders(report.as_fd(), orders).map_err(|error| broken("its orders", error))?;
-        let program = program(def, how.harness);
+        let program = program(def, how.harness, machine.is_some());
         let init = match machine {
             // In a user namespace of its own it could do nothing to the machine.
             Some(OnTheMachine { real, .. }) => {
@@ -348,7 +349,7 @@ fn capture_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 /// The test binary, to be run again for this test alone.
-fn program(def: &TestDef, harness: Harness) -> Program {
+fn program(def: &TestDef, harness: Harness, on_the_machine: bool) -> Program {
     let own_name = std::env::args_os().next().unwrap_or_else(|| OsString::from("test"));
     let mut argv = vec![own_name, def.name().into()];
     if harness == Harness::Standard {
@@ -358,7 +359,7 @@ fn program(def: &TestDef, harness: Harness) -> Program {
         // Not the path, which may name another file by now.
         path: c"/proc/self/exe".to_owned(),
         argv: argv.into_iter().filter_map(c_string).collect(),
-        envp: environment(def).into_iter().filter_map(c_string).collect(),
+        envp: environment(def, on_the_machine).into_iter().filter_map(c_string).collect(),
     }
 }
 
@@ -368,7 +369,7 @@ fn c_string(string: OsString) -> Option<CString> {
 }
 
 /// This process's environment, with what makes a worker of the next.
-fn environment(def: &TestDef) -> Vec<OsString> {
+fn environment(def: &TestDef, on_the_machine: bool) -> Vec<OsString> {
     const BACKTRACE: &str = "RUST_BACKTRACE";
     const LIB_BACKTRACE: &str = "RUST_LIB_BACKTRACE";
     const PROFILE: &str = "LLVM_PROFILE_FILE";
@@ -387,6 +388,10 @@ fn environment(def: &TestDef) -> Vec<OsString> {
         if name == PROFILE {
             *value = OsString::from(unique_profile(&value.to_string_lossy()));
         }
+    }
+    let (lock, own) = PRIVATE_LOCK;
+    if !on_the_machine && !has(&variables, lock) {
+        variables.push((lock.into(), own.into()));
     }
     variables.push((worker::VARIABLE.into(), def.path.into()));
     let join = |(mut name, value): (OsString, OsString)| {

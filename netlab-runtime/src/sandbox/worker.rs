@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::report::{Orders, Report, Reporter};
 use super::{panics, parameters, retired, view};
 use crate::lab::{Lab, in_a_sandbox};
+use crate::machine::Machine;
 use crate::registry::{Body, BodyResult, Flavor, ShouldPanic, TestDef, TopologySource};
 use crate::runner::settings;
 use crate::sys::{environment, process, signal};
@@ -167,7 +168,18 @@ fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
     };
     view.map_err(|error| not_ready(&format_args!("{:#}", crate::error::Error::from(error))))?;
     in_a_sandbox();
-    let lab = Lab::build_named(def.function(), plan).map_err(|error| Report::Build(format!("{error:#}")))?;
+    let lab = match machine {
+        None => Lab::build_named(def.function(), plan),
+        Some((machine, journal)) => {
+            let mut machine = Machine::open(machine, journal).map_err(|error| not_ready(&error))?;
+            let keep = |place: &str, namespace: BorrowedFd<'_>| reporter.keep(place, namespace);
+            let lab = Lab::build_on_the_machine(def.function(), &plan, &mut machine, &keep);
+            // Open as long as this process lives: the lock lasts until runner and sandbox are both gone.
+            std::mem::forget(machine);
+            lab
+        }
+    };
+    let lab = lab.map_err(|error| Report::Build(format!("{error:#}")))?;
     let touched = lab.plan().machine();
     let places = (0..).map(Place).zip(lab.plan().places()).zip(lab.namespaces());
     // The machine's own is not the lab's to hand out.
