@@ -128,7 +128,7 @@ pub mod topology {
     #[doc(no_inline)]
     pub use netlab_topology::{
         AttachmentBuilder, Builder, Diagnostic, Diagnostics, IfName, LinkBuilder, MacAddr, NetBuilder,
-        NodeBuilder, Plan, Span, Topology,
+        NicBuilder, NodeBuilder, Plan, Span, Topology,
     };
 }
 

@@ -45,7 +45,9 @@ impl Program {
         let Some(path) = search(name) else {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
-                format!("the program `{name}` is needed and not here; it is in Debian's and Ubuntu's package `iptables`"),
+                format!(
+                    "the program `{name}` is needed and not here; it is in Debian's and Ubuntu's package `iptables`"
+                ),
             ));
         };
         let said = std::process::Command::new(&path).arg("--version").output()?;
@@ -107,7 +109,8 @@ fn search(name: &str) -> Option<PathBuf> {
     let folders = path.split(':').filter(|folder| folder.starts_with('/')).chain(FOLDERS);
     folders.map(|folder| Path::new(folder).join(name)).find(|path| {
         path.is_file()
-            && CString::new(path.as_os_str().as_encoded_bytes()).is_ok_and(|path| access(path.as_c_str(), AccessFlags::X_OK).is_ok())
+            && CString::new(path.as_os_str().as_encoded_bytes())
+                .is_ok_and(|path| access(path.as_c_str(), AccessFlags::X_OK).is_ok())
     })
 }
 
@@ -189,7 +192,12 @@ pub(super) fn remove_rule(program: &Program, table: &str, chain: &str, rule: &st
 }
 
 /// Removes a chain of ours with the jump to it. Where others put rules into it, or jump to it, it is theirs too, and stays.
-pub(super) fn remove_chain(program: &Program, table: &str, built_in: &str, chain: &str) -> io::Result<Removed> {
+pub(super) fn remove_chain(
+    program: &Program,
+    table: &str,
+    built_in: &str,
+    chain: &str,
+) -> io::Result<Removed> {
     let rules = program.rules(table)?;
     let jump = format!("-A {built_in} -j {chain}");
     if !has_chain(&rules, chain) {

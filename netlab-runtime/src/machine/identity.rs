@@ -31,7 +31,11 @@ impl MachineId {
     pub(super) fn of(net: BorrowedFd<'_>, socket: &NetlinkSocket) -> io::Result<Self> {
         let stat = fstat(net)?;
         #[allow(clippy::useless_conversion, reason = "other architectures have other types there")]
-        Ok(Self { device: stat.st_dev.into(), inode: stat.st_ino.into(), cookie: ioctl::network_cookie(socket) })
+        Ok(Self {
+            device: stat.st_dev.into(),
+            inode: stat.st_ino.into(),
+            cookie: ioctl::network_cookie(socket),
+        })
     }
 }
 

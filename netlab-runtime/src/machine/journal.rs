@@ -120,13 +120,15 @@ fn parse(text: &[u8]) -> io::Result<Option<Contents>> {
         Some((_, line)) => match serde_json::from_slice(line) {
             Ok(Line::Run(header)) if header.version == VERSION => header,
             Ok(Line::Run(header)) => {
-                return Err(io::Error::other(format!("it is of another version of netlab ({})", header.version)));
+                return Err(io::Error::other(format!(
+                    "it is of another version of netlab ({})",
+                    header.version
+                )));
             }
             _ => return Err(io::Error::other("it does not begin as a journal does")),
         },
     };
-    let mut contents =
-        Contents { header, changes: Vec::new(), undone: BTreeSet::new(), damaged: Vec::new() };
+    let mut contents = Contents { header, changes: Vec::new(), undone: BTreeSet::new(), damaged: Vec::new() };
     for (number, line) in lines {
         match serde_json::from_slice(line) {
             Ok(Line::Change(change)) => contents.changes.push(change),
@@ -182,7 +184,7 @@ pub(super) mod tests {
         assert_eq!(read.header, header());
         assert_eq!(read.changes, ["a", "b", "c"].map(change));
         assert_eq!(read.undone, BTreeSet::from([2]));
-        assert_eq!(read.damaged, []);
+        assert_eq!(read.damaged, Vec::<usize>::new());
         assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     }
 

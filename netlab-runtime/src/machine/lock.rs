@@ -4,13 +4,13 @@
 //! leaves nothing on disk, and the kernel lets go of the lock with the last copy of its descriptor, of which the sandbox has
 //! one. docs/decisions/0007 has the reasons.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc;
 use std::time::Duration;
-use std::fmt;
 
 use crate::sys::namespace;
 

@@ -62,7 +62,10 @@ impl Link {
         let number = |kind| get(kind).and_then(integer).unwrap_or(0);
         let words = |kind| get(kind).map(text).unwrap_or_default();
         let other_names = get(IFLA_PROP_LIST).map(|list| {
-            raw::attributes(list).filter(|(kind, _)| *kind == IFLA_ALT_IFNAME).map(|(_, name)| text(name)).collect()
+            raw::attributes(list)
+                .filter(|(kind, _)| *kind == IFLA_ALT_IFNAME)
+                .map(|(_, name)| text(name))
+                .collect()
         });
         let inet6 = get(libc::IFLA_AF_SPEC).and_then(|families| {
             raw::attributes(families).find(|(family, _)| i32::from(*family) == libc::AF_INET6)
@@ -263,8 +266,7 @@ pub(super) fn plug(
             add(socket, address)?;
         }
         super::restore::settle(socket, bridge)?;
-        super::restore::add_routes(socket, taken_over_routes(nic, bridge))
-            .map_err(|(_, error)| error)?;
+        super::restore::add_routes(socket, taken_over_routes(nic, bridge)).map_err(|(_, error)| error)?;
     }
     Ok(())
 }
@@ -272,10 +274,7 @@ pub(super) fn plug(
 /// Takes an interface's routes and addresses away.
 pub(super) fn strip(socket: &mut NetlinkSocket, index: u32) -> io::Result<()> {
     let gone = |error: &io::Error| {
-        matches!(
-            error.raw_os_error(),
-            Some(libc::ESRCH | libc::EADDRNOTAVAIL | libc::ENOENT | libc::ENODEV)
-        )
+        matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EADDRNOTAVAIL | libc::ENOENT | libc::ENODEV))
     };
     for route in routes(socket, index)?.into_iter().filter(|route| !is_kernels(route)) {
         match request(socket, 0, Raw { kind: libc::RTM_DELROUTE, ..route }) {

@@ -103,7 +103,11 @@ mod tests {
 
     #[test]
     fn a_process_that_ended_is_dead() {
-        let mut child = std::process::Command::new("/proc/self/exe").arg("--list").stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = std::process::Command::new("/proc/self/exe")
+            .arg("--list")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         let start = start_of(child.id()).unwrap();
         child.wait().unwrap();
         assert_eq!(start_of(child.id()).unwrap().filter(|_| start.is_some()), None);

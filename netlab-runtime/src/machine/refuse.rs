@@ -17,7 +17,9 @@ pub(super) fn reasons(nic: &Nic, all: &[Link]) -> io::Result<Vec<String>> {
         reasons.push(format!("the machine's default route{via} goes through it"));
     }
     let own: Vec<_> = nic.addresses().filter_map(|address| address_of(&address)).collect();
-    if let Some(addr) = of_ssh(settings::variable("SSH_CONNECTION").as_deref()).filter(|addr| own.contains(addr)) {
+    if let Some(addr) =
+        of_ssh(settings::variable("SSH_CONNECTION").as_deref()).filter(|addr| own.contains(addr))
+    {
         reasons.push(format!("this session of SSH came to its address {addr}"));
     }
     let connected = local_ends()?;
@@ -37,7 +39,8 @@ fn is_default(route: &Raw) -> bool {
 }
 
 fn address_of(address: &Raw) -> Option<IpAddr> {
-    let own = address.attribute(ADDRESS, libc::IFA_LOCAL).or_else(|| address.attribute(ADDRESS, libc::IFA_ADDRESS));
+    let own =
+        address.attribute(ADDRESS, libc::IFA_LOCAL).or_else(|| address.attribute(ADDRESS, libc::IFA_ADDRESS));
     own.and_then(raw::ip)
 }
 
@@ -89,7 +92,10 @@ mod tests {
     #[test]
     fn addresses_of_connections_are_read_in_both_families() {
         let words = |bytes: &[u8]| -> String {
-            bytes.chunks(4).map(|w| format!("{:08X}", u32::from_ne_bytes(*w.first_chunk().unwrap()))).collect()
+            bytes
+                .chunks(4)
+                .map(|w| format!("{:08X}", u32::from_ne_bytes(*w.first_chunk().unwrap())))
+                .collect()
         };
         let v4 = words(&[10, 0, 0, 1]);
         let mapped = words(&Ipv4Addr::new(10, 0, 0, 2).to_ipv6_mapped().octets());

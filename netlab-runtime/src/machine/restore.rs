@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::identity::uptime;
-use super::nic::{self, IFLA_ALT_IFNAME, IFLA_PROP_LIST, Link, Nic, UP, change, is_kernels, with_interface};
+use super::nic::{self, IFLA_ALT_IFNAME, IFLA_PROP_LIST, Link, Nic, UP, change, with_interface};
 use super::raw::{self, ADDRESS, LINK, NEIGHBOUR, ROUTE, Raw, integer, request, terminated};
 use crate::kernel::{NetlinkSocket, Sysctls};
 
@@ -95,10 +95,9 @@ impl Work<'_> {
             // An empty one takes it away.
             ask("its alias", change(index).with(libc::IFLA_IFALIAS, was.alias.as_bytes()));
         }
-        for (kind, flags, from, without) in [
-            (libc::RTM_DELLINKPROP, 0, now, was),
-            (libc::RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, was, now),
-        ] {
+        for (kind, flags, from, without) in
+            [(RTM_DELLINKPROP, 0, now, was), (RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, was, now)]
+        {
             for name in from.other_names.iter().filter(|name| !without.other_names.contains(name)) {
                 let mut list = Vec::new();
                 raw::push(&mut list, IFLA_ALT_IFNAME, &terminated(name));
@@ -192,11 +191,8 @@ impl Work<'_> {
             Ok(now) => now,
             Err(error) => return self.note("its routes", Err::<(), _>(error)),
         };
-        let wanted: Vec<_> = self
-            .nic
-            .routes()
-            .map(|route| with_interface(&route, self.nic.link.index, self.index))
-            .collect();
+        let wanted: Vec<_> =
+            self.nic.routes().map(|route| with_interface(&route, self.nic.link.index, self.index)).collect();
         for route in now.iter().filter(|now| !wanted.iter().any(|wanted| essence(wanted) == essence(now))) {
             let message = Raw { kind: libc::RTM_DELROUTE, ..route.clone() };
             match request(self.socket, 0, message) {
@@ -206,8 +202,10 @@ impl Work<'_> {
                 _ => {}
             }
         }
-        let missing =
-            wanted.into_iter().filter(|wanted| !now.iter().any(|now| essence(wanted) == essence(now))).collect();
+        let missing = wanted
+            .into_iter()
+            .filter(|wanted| !now.iter().any(|now| essence(wanted) == essence(now)))
+            .collect();
         if let Err((route, error)) = add_routes(self.socket, missing) {
             self.problems.push(format!("its route {}: {error}", route_text(&route)));
         }
@@ -225,6 +223,10 @@ impl Work<'_> {
         }
     }
 }
+
+/// Of include/uapi/linux/rtnetlink.h.
+const RTM_NEWLINKPROP: u16 = 108;
+const RTM_DELLINKPROP: u16 = 109;
 
 /// `NLA_F_NESTED`, include/uapi/linux/netlink.h.
 const NESTED: u16 = 0x8000;
@@ -312,7 +314,7 @@ fn add_route(socket: &mut NetlinkSocket, route: &Raw) -> io::Result<()> {
 }
 
 /// A route as it was told, so that it can be asked for.
-fn as_request(route: &Raw) -> Raw {
+pub(super) fn as_request(route: &Raw) -> Raw {
     /// `RTA_EXPIRES`, in seconds.
     const EXPIRES: u16 = 23;
     /// `USER_HZ`, in which `rta_expires` of `struct rta_cacheinfo` counts.
@@ -380,7 +382,8 @@ fn same_address(one: &Raw, other: &Raw) -> bool {
 
 /// An address as people write it.
 pub(super) fn address_text(address: &Raw) -> String {
-    let local = address.attribute(ADDRESS, libc::IFA_LOCAL).or_else(|| address.attribute(ADDRESS, libc::IFA_ADDRESS));
+    let local =
+        address.attribute(ADDRESS, libc::IFA_LOCAL).or_else(|| address.attribute(ADDRESS, libc::IFA_ADDRESS));
     let addr = local.and_then(raw::ip).map_or_else(|| "?".to_owned(), |addr| addr.to_string());
     format!("{addr}/{}", address.bytes[1])
 }
@@ -399,7 +402,9 @@ mod tests {
 
     fn address(preferred: u32, valid: u32) -> Raw {
         let info = [preferred, valid, 0, 0].map(u32::to_ne_bytes).concat();
-        Raw::new(libc::RTM_NEWADDR, ADDRESS).with(libc::IFA_LOCAL, &[10, 0, 0, 1]).with(libc::IFA_CACHEINFO, &info)
+        Raw::new(libc::RTM_NEWADDR, ADDRESS)
+            .with(libc::IFA_LOCAL, &[10, 0, 0, 1])
+            .with(libc::IFA_CACHEINFO, &info)
     }
 
     #[test]

@@ -112,7 +112,9 @@ pub(super) fn restore(key: &str, was: &str, set: &str) -> Result<(), Why> {
         return Ok(());
     }
     if !same(&now, set) {
-        return Err(Why::Changed(format!("it is `{now}` now, and was set to `{set}`; before, it was `{was}`")));
+        return Err(Why::Changed(format!(
+            "it is `{now}` now, and was set to `{set}`; before, it was `{was}`"
+        )));
     }
     Ok(sysctls.write(key, was)?)
 }

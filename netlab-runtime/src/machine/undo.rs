@@ -176,9 +176,10 @@ fn removed(removed: Removed) -> Result<(), Why> {
 /// An interface of the machine; nothing if it is gone.
 fn own(ground: &mut Ground, index: u32, name: &str) -> Result<Option<Link>, Why> {
     match nic::link(&mut ground.socket, index)? {
-        Some(link) if link.name != name => {
-            Err(Why::Changed(format!("the interface with the index {index} is `{}` now, not `{name}`", link.name)))
-        }
+        Some(link) if link.name != name => Err(Why::Changed(format!(
+            "the interface with the index {index} is `{}` now, not `{name}`",
+            link.name
+        ))),
         link => Ok(link),
     }
 }
@@ -209,9 +210,8 @@ fn octets(addr: IpAddr) -> Vec<u8> {
 
 /// Whether a message tells of this address: with this prefix, or with any.
 pub(super) fn is_address(message: &Raw, addr: IpAddr) -> bool {
-    let own = message
-        .attribute(ADDRESS, libc::IFA_LOCAL)
-        .or_else(|| message.attribute(ADDRESS, libc::IFA_ADDRESS));
+    let own =
+        message.attribute(ADDRESS, libc::IFA_LOCAL).or_else(|| message.attribute(ADDRESS, libc::IFA_ADDRESS));
     own.and_then(raw::ip) == Some(addr)
 }
 
@@ -256,14 +256,17 @@ fn remove_route(
         return Ok(());
     }
     let routes = nic::routes(&mut ground.socket, 0)?;
-    let Some(found) = routes.into_iter().find(|message| is_route(message, destination)) else { return Ok(()) };
+    let Some(found) = routes.into_iter().find(|message| is_route(message, destination)) else {
+        return Ok(());
+    };
     let leads = found.attribute(ROUTE, libc::RTA_OIF).and_then(integer);
     let hop = found.attribute(ROUTE, libc::RTA_GATEWAY).and_then(raw::ip);
     if leads != Some(index) || hop != via {
         let hop = hop.map_or_else(|| "no next hop".to_owned(), |hop| format!("the next hop {hop}"));
         return Err(Why::Changed(format!("it has {hop} now, through the interface {}", leads.unwrap_or(0))));
     }
-    let mut message = Raw::new(libc::RTM_DELROUTE, ROUTE).with(libc::RTA_DST, &octets(destination.trunc().addr()));
+    let mut message =
+        Raw::new(libc::RTM_DELROUTE, ROUTE).with(libc::RTA_DST, &octets(destination.trunc().addr()));
     message.bytes[..ROUTE].copy_from_slice(&found.bytes[..ROUTE]);
     message.put(8, 0);
     let mut message = message.with(libc::RTA_OIF, &index.to_ne_bytes());
@@ -298,13 +301,16 @@ fn return_nic(ground: &mut Ground, pin: &std::path::Path, index: u32, nic: &Nic)
     if let Some(Err(error)) = away {
         let name = &nic.link.name;
         return Err(Why::Failed(match error.raw_os_error() {
-            Some(libc::EEXIST) => format!("another interface is called `{name}` now; rename it, and try again"),
+            Some(libc::EEXIST) => {
+                format!("another interface is called `{name}` now; rename it, and try again")
+            }
             _ => format!("`{name}` could not be moved back: {error}"),
         }));
     }
     // Moved now, by an earlier try, by the kernel when the namespace ended, or never away.
     let here = nic::links(home)?.into_iter().find(|link| {
-        link.name == nic.link.name && (away.is_some() || link.mac == nic.link.mac || link.index == nic.link.index)
+        link.name == nic.link.name
+            && (away.is_some() || link.mac == nic.link.mac || link.index == nic.link.index)
     });
     let Some(here) = here else {
         return Err(Why::Changed(format!(
@@ -312,12 +318,16 @@ fn return_nic(ground: &mut Ground, pin: &std::path::Path, index: u32, nic: &Nic)
             nic.link.name
         )));
     };
-    restored(restore::restore(home, here.index, nic), &nic.link, here.index)
+    restored(&restore::restore(home, here.index, nic), &nic.link, here.index)
 }
 
-fn restored(problems: Vec<String>, was: &Link, index: u32) -> Result<(), Why> {
+fn restored(problems: &[String], was: &Link, index: u32) -> Result<(), Why> {
     if !problems.is_empty() {
-        return Err(Why::Failed(format!("`{}` is back, but not all of it: {}", was.name, problems.join("; "))));
+        return Err(Why::Failed(format!(
+            "`{}` is back, but not all of it: {}",
+            was.name,
+            problems.join("; ")
+        )));
     }
     if index != was.index {
         return Err(Why::Changed(format!(
@@ -337,7 +347,13 @@ fn find_away(there: &mut Ground, index: u32, nic: &Nic) -> io::Result<Option<Lin
 }
 
 /// Has an interface no longer be a port, and makes it what it was.
-fn unplug_nic(ground: &mut Ground, bridge: u32, bridge_name: &str, takeover: bool, nic: &Nic) -> Result<(), Why> {
+fn unplug_nic(
+    ground: &mut Ground,
+    bridge: u32,
+    bridge_name: &str,
+    takeover: bool,
+    nic: &Nic,
+) -> Result<(), Why> {
     let index = nic.link.index;
     let Some(now) = own(ground, index, &nic.link.name)? else {
         return Err(Why::Changed(format!("`{}` is gone", nic.link.name)));
@@ -347,19 +363,27 @@ fn unplug_nic(ground: &mut Ground, bridge: u32, bridge_name: &str, takeover: boo
     }
     if takeover && nic::link(&mut ground.socket, bridge)?.is_some_and(|link| link.name == bridge_name) {
         for route in nic::taken_over_routes(nic, bridge) {
-            gone(request(&mut ground.socket, 0, Raw { kind: libc::RTM_DELROUTE, ..restore::as_request(&route) }))?;
+            gone(request(
+                &mut ground.socket,
+                0,
+                Raw { kind: libc::RTM_DELROUTE, ..restore::as_request(&route) },
+            ))?;
         }
         for address in nic::taken_over_addresses(nic, bridge, bridge_name) {
             gone(request(&mut ground.socket, 0, Raw { kind: libc::RTM_DELADDR, ..address }))?;
         }
     }
-    restored(restore::restore(&mut ground.socket, index, nic), &nic.link, index)
+    restored(&restore::restore(&mut ground.socket, index, nic), &nic.link, index)
 }
 
 /// That it is gone already is as well.
 fn gone(done: io::Result<()>) -> io::Result<()> {
     match done {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EADDRNOTAVAIL | libc::ENODEV)) => Ok(()),
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EADDRNOTAVAIL | libc::ENODEV)) =>
+        {
+            Ok(())
+        }
         done => done,
     }
 }

@@ -165,6 +165,10 @@ fn node_addrs(
         report.error(span, message, format!("`{}` is on no net", to.name));
     } else if !islands.same(node, target) {
         report.error(span, message, "no net or link leads there");
+    } else if addrs.is_empty() {
+        report
+            .error(span, message, format!("the topology gives `{}` no address", to.name))
+            .help("give it one, or write the address in its place");
     }
     addrs
 }
