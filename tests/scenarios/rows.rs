@@ -1,5 +1,7 @@
 //! What scenarios A and B observe, whatever their host is.
 
+#![expect(clippy::needless_pass_by_value, reason = "handles come as tests have them")]
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
