@@ -111,7 +111,7 @@ fn lab(run: &Run, elapsed: Duration) -> Check {
             let said = run.output.text();
             let said = said.lines().filter(|line| !line.starts_with(MARK)).collect::<Vec<_>>().join("; ");
             let found = if said.is_empty() { failure.to_string() } else { format!("{failure} ({said})") };
-            Check::missing(Group::Labs, name, why, "see what the system says").found(found)
+            Check::missing(Group::Labs, name, why, "see under Rights, and what the system says").found(found)
         }
     }
     .needed()
