@@ -69,7 +69,8 @@ pub fn run_worker() {
 #[must_use]
 pub fn examine() -> Report {
     let started = Instant::now();
-    let run = sandbox::launch(&TRIAL, Launch { harness: Harness::Own, live: false, limit: LIMIT });
+    let run = sandbox::launch(&TRIAL, Launch { harness: Harness::Own, live: false, limit: LIMIT }, None);
+    let run = run.expect("its topology is a text, which says what it needs");
     let elapsed = started.elapsed();
     let mut checks = vec![machine::kernel(), lab(&run, elapsed)];
     checks.extend(told(&run));
