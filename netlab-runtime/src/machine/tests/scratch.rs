@@ -89,7 +89,8 @@ pub(super) fn told() -> String {
         let mut skip = false;
         for word in line.split_whitespace() {
             // Seconds, which pass, and timers of bridges.
-            if !skip && !(word.ends_with("sec") && word.starts_with(|c: char| c.is_ascii_digit())) {
+            let is_time = word.ends_with("sec") && word.starts_with(|c: char| c.is_ascii_digit());
+            if !skip && !is_time {
                 words.push(word);
             }
             skip = word.ends_with("_timer");
