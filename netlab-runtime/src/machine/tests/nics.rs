@@ -1,12 +1,8 @@
 //! Interfaces that were taken or plugged are as they were.
 
-use std::time::{Duration, Instant};
-
 use netlab_topology::Plan;
 use netlab_topology::plan::Op;
 
-use super::super::ground::Ground;
-use super::super::{nic, restore};
 use super::scratch::{Both, eth1, scratch, sh, sysctls, told};
 use crate::sys::namespace;
 
@@ -87,31 +83,17 @@ const CONFIGURATIONS: [(&str, &str); 12] = [
     ),
 ];
 
-/// Waits until the wire is up in operation, if it is up at all, and no address is tentative any more.
-fn settle() {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while sh("ip link show eth1").contains("NO-CARRIER") {
-        assert!(Instant::now() < deadline, "the wire does not come up");
-    }
-    let mut ground = Ground::here().unwrap();
-    for link in nic::links(&mut ground.socket).unwrap() {
-        restore::settle(&mut ground.socket, link.index).unwrap();
-    }
-}
-
 /// Sets an interface up each way, has something done to it, and compares.
 fn each_way(what: fn(&mut Both)) {
     let mut wrong = Vec::new();
     for (name, script) in CONFIGURATIONS {
         eth1();
         sh(script);
-        settle();
         let before = (told(), sysctls("eth1"));
         let mut both = Both::begin();
         what(&mut both);
         assert_ne!(told(), before.0, "{name}: nothing was changed");
         let left = both.end();
-        settle();
         let after = (told(), sysctls("eth1"));
         for (before, after) in [(&before.0, &after.0), (&before.1, &after.1)] {
             let differ = |one: &str, other: &str, mark: &str| -> Vec<String> {

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use super::super::ground::Ground;
 use super::super::worker::Machine;
 use super::super::{Left, Session};
+use super::super::{nic, restore};
 use crate::runner::settings;
 use netlab_topology::plan::{Op, Step};
 use netlab_topology::{Plan, Topology};
@@ -76,8 +79,21 @@ pub(super) fn eth1() {
     // Duplicates take seconds to look for; where that is what is tried, it is turned on.
 }
 
-/// All that `ip` tells of the machine's network, without what counts or passes.
+/// Waits until `eth1`, if it is there and up, is so in operation, and no address is tentative any more.
+fn settle() {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while sh("ip link show eth1 2>&1 || :").contains("NO-CARRIER") {
+        assert!(Instant::now() < deadline, "the wire does not come up");
+    }
+    let mut ground = Ground::here().unwrap();
+    for link in nic::links(&mut ground.socket).unwrap() {
+        restore::settle(&mut ground.socket, link.index).unwrap();
+    }
+}
+
+/// All that `ip` tells of the machine's network once it rests, without what counts or passes.
 pub(super) fn told() -> String {
+    settle();
     let told = sh(
         "ip -d addr; for family in -4 -6; do ip $family -d route show table all; done; ip neigh show nud permanent",
     );
