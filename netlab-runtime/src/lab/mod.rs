@@ -18,6 +18,7 @@ mod live;
 mod net;
 mod node;
 mod ping;
+mod resolver;
 mod socket;
 mod state;
 mod thread;
