@@ -73,9 +73,12 @@ pub mod prelude;
 
 pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
+#[doc(inline)]
+pub use netlab_runtime::lab::ready;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
+pub use netlab_runtime::lab::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.

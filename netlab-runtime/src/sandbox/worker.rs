@@ -132,11 +132,13 @@ fn run(def: &TestDef, reporter: &Reporter) -> Report {
         Err(error) => return Report::Sandbox(format!("no tokio runtime for the body: {error}")),
     };
     let result = run_body(&runtime, def.body, lab.clone());
+    // Before the runtime and the lab are left to themselves: what programs did while the body ran counts.
+    let held_against = crate::lab::conclude();
     // Neither is to be torn down in orderly fashion: that takes time, and the kernel does it.
     std::mem::forget(runtime);
     std::mem::forget(lab);
     match result {
-        Ok(Ok(())) => Report::Returned,
+        Ok(Ok(())) => held_against.map_or(Report::Returned, Report::Error),
         Ok(Err(error)) => Report::Error(error),
         Err(payload) => panics::caught(&*payload),
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: `unsafe` appears in no other module of this workspace.
 
+pub mod child;
 pub mod environment;
 pub mod fdpass;
 pub mod idmap;
@@ -9,6 +10,7 @@ mod init;
 pub mod interrupt;
 pub mod ioctl;
 pub mod namespace;
+pub mod pidfd;
 pub mod process;
 pub mod signal;
 pub mod users;
