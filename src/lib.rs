@@ -68,6 +68,8 @@
 
 #[doc(hidden)]
 pub mod __private;
+#[doc(hidden)]
+pub mod cli;
 mod main_macro;
 pub mod prelude;
 
@@ -79,6 +81,7 @@ pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
 pub use netlab_runtime::lab::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
+pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
@@ -95,7 +98,7 @@ pub mod topology {
     #[doc(no_inline)]
     pub use netlab_topology::{
         AttachmentBuilder, Builder, Diagnostic, Diagnostics, IfName, LinkBuilder, MacAddr, NetBuilder,
-        NodeBuilder, Plan, Span, Topology,
+        NicBuilder, NodeBuilder, Plan, Span, Topology,
     };
 }
 

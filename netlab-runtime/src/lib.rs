@@ -4,7 +4,9 @@
 //! TestDef --runner--> sandbox --worker--> Plan --kernel--> Lab --handles--> body --> Outcome --> report
 //! ```
 
+pub mod alive;
 pub mod computed;
+pub mod doctor;
 pub mod error;
 pub mod kernel;
 pub mod lab;
@@ -12,5 +14,6 @@ pub mod registry;
 pub mod runner;
 pub mod sandbox;
 pub mod sys;
+pub mod wait;
 
 pub use linkme;

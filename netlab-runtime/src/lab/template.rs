@@ -124,7 +124,7 @@ fn address(state: &State, node: &PlannedNode, what: &str, net: Option<&str>) -> 
     let on = |wire: &Wire| match (net, wire) {
         (None, _) => true,
         (Some(name), Wire::Net(net)) => state.plan.nets()[*net].name == name,
-        (Some(_), Wire::Link(_)) => false,
+        (Some(_), _) => false,
     };
     let wired = node.interfaces.iter().filter(|interface| on(&interface.wire));
     let wired = wired.flat_map(|interface| &interface.addrs);
@@ -144,7 +144,7 @@ fn address(state: &State, node: &PlannedNode, what: &str, net: Option<&str>) -> 
         };
         let nets = node.interfaces.iter().filter_map(|interface| match interface.wire {
             Wire::Net(net) => Some(state.plan.nets()[net].name.as_str()),
-            Wire::Link(_) => None,
+            _ => None,
         });
         match net {
             None => format!("node `{}` has no {family}", node.name),

@@ -13,7 +13,7 @@ use super::ignored::Ignored;
 use super::interrupt;
 use super::lanes::{Lane, Lanes};
 use super::settings::{self, Settings};
-use super::single;
+use super::{single, survivors};
 use crate::registry::{TESTS, TestDef};
 use crate::sandbox::{Harness, Outcome, Run, Worker, raise_descriptor_limit};
 
@@ -134,7 +134,7 @@ fn run(mut arguments: Arguments, tests: &[&'static TestDef], live: bool) -> Exit
     if let Err(error) = told.print(&arguments) {
         eprintln!("netlab: the output of tests could not be shown: {error}");
     }
-    conclusion.exit_code()
+    if survivors::told() { ExitCode::from(FAILED) } else { conclusion.exit_code() }
 }
 
 /// How many tests run at once, as libtest-mimic will count.

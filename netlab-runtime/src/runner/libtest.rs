@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-use super::{interrupt, settings, single};
+use super::{interrupt, settings, single, survivors};
 use crate::registry::TestDef;
 use crate::sandbox::{Harness, Outcome, Worker, raise_descriptor_limit};
 
@@ -31,6 +31,7 @@ pub fn run(def: &'static TestDef) {
         }
     });
     interrupt::watch();
+    survivors::look_at_exit();
     let live = settings.live || std::env::args().any(|arg| arg == "--nocapture" || arg == "--no-capture");
     let run = single::run(def, Harness::Standard, live, settings);
     if !run.output.is_empty() {

@@ -13,5 +13,6 @@ pub mod libtest;
 mod serial;
 pub mod settings;
 mod single;
+mod survivors;
 
 pub use harness::main;

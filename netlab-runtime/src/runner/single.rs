@@ -6,7 +6,7 @@ use super::interrupt::Running;
 use super::serial;
 use super::settings::Settings;
 use crate::registry::TestDef;
-use crate::sandbox::{Failure, Harness, Launch, Outcome, Output, Run, launch};
+use crate::sandbox::{Failure, Harness, Launch, Run, launch};
 
 /// Runs a test in its sandbox, alone in its group if it has one.
 pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settings) -> Run {
@@ -25,16 +25,13 @@ pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settin
         Err(error) => {
             let failure =
                 Failure::Sandbox(format!("the lock of `serial = \"{}\"`: {error}", def.serial.unwrap_or("")));
-            return Run {
-                outcome: Outcome::Failed(failure),
-                output: Output::default(),
-                elapsed: std::time::Duration::ZERO,
-            };
+            return Run::failed(failure);
         }
     };
     let running = Running::begin(def);
-    let run = launch(def, Launch { harness, live, limit: settings.limit(def), retire: settings.retire });
+    let mut run = launch(def, Launch { harness, live, limit: settings.limit(def) });
     running.may_tell(&run.outcome);
+    run.settle(settings.retire);
     drop(running);
     drop(turn);
     run

@@ -19,7 +19,8 @@ use super::live::Live;
 use super::outcome::{Failure, Outcome, human};
 use super::output::Output;
 use super::report::{self, Message, Report};
-use super::{retired, users, worker};
+use super::survivors::Held;
+use super::{users, worker};
 use crate::registry::TestDef;
 use crate::sys::process::{Descriptors, Init, Network, Program};
 
@@ -44,8 +45,6 @@ pub struct Launch {
     pub live: bool,
     /// When the test is to be given up.
     pub limit: Limit,
-    /// Of how many finished labs the namespaces are held before they are let go together.
-    pub retire: usize,
 }
 
 /// When a test is to be given up.
@@ -80,21 +79,39 @@ pub struct Run {
     pub output: Output,
     /// How long it took, with its sandbox and its lab.
     pub elapsed: Duration,
+    /// What it had, still held.
+    pub(super) held: Vec<Held>,
+}
+
+impl Run {
+    /// A test that did not come to have a sandbox.
+    pub fn failed(failure: Failure) -> Self {
+        Self {
+            outcome: Outcome::Failed(failure),
+            output: Output::default(),
+            elapsed: Duration::ZERO,
+            held: Vec::new(),
+        }
+    }
 }
 
 /// Runs a test in a sandbox of its own.
 ///
 /// # Teardown
 ///
-/// On return, every process of the sandbox is dead. Its network namespaces may be held for a while.
+/// On return, every process of the sandbox is dead. Its namespaces are held, until [`Run::settle`].
 pub fn launch(def: &TestDef, how: Launch) -> Run {
     let started = Instant::now();
     let mut output = Output::default();
+    let mut held = Vec::new();
     let outcome = match Sandbox::start(def, how) {
-        Ok(sandbox) => sandbox.watch(def, how, started, &mut output),
+        Ok(sandbox) => {
+            held.extend(Held::of_init(def.name(), sandbox.init.pid()));
+            sandbox.watch(def, how, started, &mut output, &mut held)
+        }
         Err(outcome) => outcome,
     };
-    Run { outcome, output, elapsed: started.elapsed() }
+    Run { outcome, output, elapsed: started.elapsed(), held }
 }
 
 struct Sandbox {
@@ -137,7 +154,14 @@ impl Sandbox {
         Ok(Self { live, init, report, output: capture.map(|(ours, _)| ours) })
     }
 
-    fn watch(mut self, def: &TestDef, how: Launch, started: Instant, output: &mut Output) -> Outcome {
+    fn watch(
+        mut self,
+        def: &TestDef,
+        how: Launch,
+        started: Instant,
+        output: &mut Output,
+        held: &mut Vec<Held>,
+    ) -> Outcome {
         let mut inbox = Inbox::default();
         // So far off that it is never: a duration beyond what the clock can tell.
         let limit = started.checked_add(how.limit.after);
@@ -168,7 +192,10 @@ impl Sandbox {
         inbox.take(self.report.as_fd());
         drop(self.live);
         let ended = self.init.wait();
-        retired::hold(inbox.namespaces, how.retire);
+        // One that cannot be named is let go now, which is only slower.
+        held.extend(
+            inbox.namespaces.into_iter().filter_map(|(node, fd)| Held::network(def.name(), &node, fd).ok()),
+        );
         match inbox.report {
             None if given_up => Outcome::Failed(Failure::TimedOut(how.limit)),
             report => Outcome::of(report, ended, def.should_panic),
@@ -202,7 +229,7 @@ impl Sandbox {
 #[derive(Default)]
 struct Inbox {
     report: Option<Report>,
-    namespaces: Vec<OwnedFd>,
+    namespaces: Vec<(String, OwnedFd)>,
     ended: bool,
 }
 

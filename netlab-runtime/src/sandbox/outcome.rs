@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::launch::Limit;
 use super::report::Report;
+use super::survivors::Survivor;
 use super::unavailable::Unavailable;
 use crate::registry::ShouldPanic;
 use crate::sys::process::{Ended, SetupError};
@@ -64,6 +65,8 @@ pub enum Failure {
     Build(String),
     /// Its sandbox could not be made.
     Sandbox(String),
+    /// Something of it is still there, although it passed.
+    LeftBehind(Vec<Survivor>),
 }
 
 impl Outcome {
@@ -157,6 +160,10 @@ impl fmt::Display for Failure {
             Self::Topology(text) => write!(f, "wrong topology\n{text}"),
             Self::Build(text) => write!(f, "the lab could not be built: {text}"),
             Self::Sandbox(text) => f.write_str(text),
+            Self::LeftBehind(survivors) => {
+                write!(f, "left something behind:")?;
+                survivors.iter().try_for_each(|survivor| write!(f, "\n    {survivor}"))
+            }
         }
     }
 }

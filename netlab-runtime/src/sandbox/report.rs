@@ -87,9 +87,12 @@ impl Reporter {
         fdpass::send(self.0.as_fd(), &report.to_bytes(), &[])
     }
 
-    /// Sends the lab's namespaces, for the runner to let go when it suits.
-    pub(super) fn send_namespaces(&self, namespaces: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-        namespaces.chunks(fdpass::MAX).try_for_each(|part| fdpass::send(self.0.as_fd(), b"N", part))
+    /// Sends the lab's namespaces with their names, for the runner to let go when it suits.
+    pub(super) fn send_namespaces(&self, namespaces: &[(&str, BorrowedFd<'_>)]) -> Result<(), Errno> {
+        namespaces.chunks(fdpass::MAX).try_for_each(|part| {
+            let (names, descriptors): (Vec<&str>, Vec<BorrowedFd<'_>>) = part.iter().copied().unzip();
+            fdpass::send(self.0.as_fd(), format!("N{}", names.join("\n")).as_bytes(), &descriptors)
+        })
     }
 }
 
@@ -98,8 +101,8 @@ impl Reporter {
 pub(super) enum Message {
     /// A report.
     Report(Report),
-    /// Namespaces of the lab.
-    Namespaces(Vec<OwnedFd>),
+    /// Namespaces of the lab, with the names of their nodes.
+    Namespaces(Vec<(String, OwnedFd)>),
     /// Not one of ours.
     Unknown,
     /// Nobody is left to send.
@@ -111,7 +114,10 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Messa
     let (length, descriptors) = fdpass::receive(socket, buffer)?;
     Ok(match &buffer[..length] {
         [] => Message::End,
-        b"N" => Message::Namespaces(descriptors),
+        [b'N', names @ ..] => {
+            let names = String::from_utf8_lossy(names);
+            Message::Namespaces(names.split('\n').map(str::to_owned).zip(descriptors).collect())
+        }
         bytes => Report::from_bytes(bytes).map_or(Message::Unknown, Message::Report),
     })
 }

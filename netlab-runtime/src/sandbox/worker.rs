@@ -23,7 +23,7 @@ use crate::runner::settings;
 use crate::sys::{environment, process, signal};
 
 /// The variable that makes a process a worker: the path of its test.
-pub(super) const VARIABLE: &str = "NETLAB_WORKER";
+pub(crate) const VARIABLE: &str = "NETLAB_WORKER";
 
 /// This process as a worker.
 #[derive(Debug)]
@@ -158,7 +158,9 @@ fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
     in_a_sandbox();
     let lab = Lab::build_named(def.function(), plan).map_err(|error| Report::Build(format!("{error:#}")))?;
     // The runner lets them go when it suits. Without that they go with this process, which is only slower.
-    if let Err(error) = reporter.send_namespaces(&lab.namespaces()) {
+    let names = lab.plan().places().iter().map(String::as_str);
+    let ours: Vec<_> = names.zip(lab.namespaces()).collect();
+    if let Err(error) = reporter.send_namespaces(&ours) {
         eprintln!("netlab: the lab's namespaces could not be handed to the runner: {error}");
     }
     Ok(lab)

@@ -2,6 +2,7 @@
 //!
 //! Invariant: `unsafe` appears in no other module of this workspace.
 
+pub mod bpf;
 pub mod child;
 pub mod environment;
 pub mod fdpass;
@@ -13,4 +14,5 @@ pub mod namespace;
 pub mod pidfd;
 pub mod process;
 pub mod signal;
+pub mod tun;
 pub mod users;

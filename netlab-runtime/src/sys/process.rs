@@ -5,6 +5,7 @@
 
 use std::ffi::{CString, c_int};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -374,6 +375,21 @@ pub fn inherited() -> Option<Inherited> {
         taken = Some(Inherited { report, output });
     });
     taken
+}
+
+static AT_EXIT: OnceLock<(libc::pid_t, fn())> = OnceLock::new();
+
+/// Has a function called when this process exits in orderly fashion; not in copies of it made by `fork`. Whether that can be had, once.
+pub fn at_exit(call: fn()) -> bool {
+    extern "C" fn handler() {
+        if let Some(&(pid, call)) = AT_EXIT.get()
+            && pid == nix::unistd::getpid().as_raw()
+        {
+            call();
+        }
+    }
+    // SAFETY: the handler is a function of this program, which is never unloaded before it exits.
+    AT_EXIT.set((nix::unistd::getpid().as_raw(), call)).is_ok() && unsafe { libc::atexit(handler) } == 0
 }
 
 /// Ends this process, now: no destructors, no handlers of exit.

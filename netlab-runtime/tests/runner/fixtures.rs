@@ -214,6 +214,15 @@ fixtures! {
         }
     }
 
+    fn leaks_its_network() {
+        crate::holder::hand_over(std::fs::File::open("/proc/self/ns/net").unwrap());
+    }
+
+    fn leaks_its_mounts_and_fails() {
+        crate::holder::hand_over(std::fs::File::open("/proc/self/ns/mnt").unwrap());
+        panic!("on purpose");
+    }
+
     fn leaves_a_daemon() {
         leave_a_daemon();
     }

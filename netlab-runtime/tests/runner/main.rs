@@ -4,6 +4,7 @@
 //! a binary of netlab tests, most of which fail: that is their task.
 
 mod fixtures;
+mod holder;
 mod rows;
 mod subject;
 mod underway;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "this is no setting of netlab's")]
     match std::env::var(FIXTURE).as_deref() {
         Ok("plain") => netlab_runtime::runner::main(false),
+        Ok("holder") => holder::run(),
         Ok("live") => netlab_runtime::runner::main(true),
         _ => {
             let arguments = libtest_mimic::Arguments::from_args();

@@ -13,6 +13,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use crate::holder::SOCKET;
 use crate::subject::{Ran, User, elsewhere, fixture, run, without_namespaces};
 use crate::underway::Underway;
 
@@ -49,6 +50,7 @@ const ROWS: &[Row] = &[
     ("each_signal_ends_the_run_and_is_what_it_dies_of", each_signal),
     ("a_signal_that_is_ignored_stays_so", ignored_signal),
     ("a_second_signal_kills_at_once", second_signal),
+    ("what_survives_is_named_with_its_keeper", survivor),
     ("serial_groups_run_one_at_a_time", serial),
     ("who_waits_for_its_group_says_so", waiting),
     ("who_waits_takes_no_thread_of_others", lanes),
@@ -379,6 +381,34 @@ fn second_signal(user: User) {
 
     nix::sys::wait::waitpid(init, Some(nix::sys::wait::WaitPidFlag::__WALL)).unwrap();
     Underway::all_end(&processes);
+}
+
+/// Runs a fixture that hands something of its sandbox to a process outside.
+fn with_a_holder(user: User, name: &str) -> Ran {
+    let folder = std::env::temp_dir().join(format!("netlab-holder-{}-{user:?}-{name}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let socket = folder.join("socket");
+    let mut holder = fixture(user, "holder", &[]);
+    holder.env(SOCKET, &socket).stdin(Stdio::piped());
+    let mut holder = Underway::start(holder, "listening");
+    let ran = with(user, name, &[(SOCKET, socket.to_str().unwrap())]);
+    drop(holder.child.stdin.take());
+    assert!(holder.child.wait().unwrap().success());
+    std::fs::remove_dir_all(folder).unwrap();
+    ran
+}
+
+fn survivor(user: User) {
+    with_a_holder(user, "leaks_its_network")
+        .code(101)
+        .says("netlab: left something behind:\n    the network of node `host` (net:[")
+        .says("is kept by process ")
+        .says("whose descriptor ");
+    with_a_holder(user, "leaks_its_mounts_and_fails")
+        .code(101)
+        .says("netlab: panicked at ")
+        .says("left something behind:\n    its mounts (mnt:[");
 }
 
 fn serial(user: User) {

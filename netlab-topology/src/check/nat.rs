@@ -77,6 +77,8 @@ fn masquerade(
     // Both are resolved before either may fail.
     let out = own_wire(draft, names, node, &nat.net, report);
     let sources: Option<Vec<Option<IpNet>>> = match &nat.from {
+        // The machine forwards for others too.
+        None if draft.nodes[node].is_real() => out.map(|(wire, _)| labs_own(draft, wire)),
         None => Some(vec![None]),
         Some(Spanned { value: Origin::Subnet(subnet), span }) => {
             check_subnet(*subnet, *span, report).then(|| vec![Some(*subnet)])
@@ -87,6 +89,13 @@ fn masquerade(
     };
     let ((wire, out), sources) = (out?, sources?);
     Some((wire, sources.into_iter().map(|source| Rule::Masquerade { out, source }).collect()))
+}
+
+/// What comes from the lab, but for what is on a wire: subnets of its own, and addresses of its nodes where others are too.
+fn labs_own(draft: &Draft<'_>, out: Wire) -> Vec<Option<IpNet>> {
+    let nets = (0..draft.nets.len()).map(Wire::Net);
+    let wires = nets.chain((0..draft.links.len()).map(Wire::Link)).filter(|wire| *wire != out);
+    wires.flat_map(|wire| draft.sources(wire)).map(Some).collect()
 }
 
 /// Reports a subnet that has bits behind its prefix.
@@ -156,6 +165,10 @@ fn node_addrs(
         report.error(span, message, format!("`{}` is on no net", to.name));
     } else if !islands.same(node, target) {
         report.error(span, message, "no net or link leads there");
+    } else if addrs.is_empty() {
+        report
+            .error(span, message, format!("the topology gives `{}` no address", to.name))
+            .help("give it one, or write the address in its place");
     }
     addrs
 }

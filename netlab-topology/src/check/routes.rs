@@ -74,6 +74,7 @@ impl Gateways {
         match wire {
             Wire::Net(net) => &self.nets[net],
             Wire::Link(link) => &self.links[link],
+            Wire::Nic(_) => &[],
         }
     }
 }
@@ -140,7 +141,8 @@ fn default_routes(
             }
         }
     }
-    if !none && !failed {
+    // The machine has its own default routes; what is written is added to them.
+    if !none && !failed && !draft.nodes[node].is_real() {
         // What `via` says nothing about goes by the rule.
         let mut ambiguous = Vec::new();
         for family in FAMILIES {
@@ -232,12 +234,16 @@ fn on_own_net(
     report: &mut Report,
 ) -> Option<NextHop> {
     let this = &draft.nodes[node];
-    let interface = this.interfaces.iter().position(|i| i.addrs.iter().any(|own| own.contains(&addr)));
+    let interface = this.interfaces.iter().position(|i| {
+        i.addrs.iter().any(|own| own.contains(&addr))
+            || draft.has_the_machines(node, i.wire) && draft.subnets(i.wire).iter().any(|s| s.contains(addr))
+    });
     if interface.is_none() && !this.broken {
         let subnets: Vec<String> =
             this.interfaces.iter().flat_map(|i| &i.addrs).map(|own| own.trunc().to_string()).collect();
         let label = match subnets.is_empty() {
-            true => format!("`{}` is on no net", this.name),
+            true if this.interfaces.is_empty() => format!("`{}` is on no net", this.name),
+            true => format!("`{}` has no address", this.name),
             false => format!("subnets of `{}`: {}", this.name, enumerate(subnets.iter().map(String::as_str))),
         };
         report.error(span, format!("`{addr}` is not next to `{}`", this.name), label);
@@ -285,6 +291,14 @@ fn router(
         return None;
     }
     if !FAMILIES.into_iter().any(|family| shared(draft, node, router, family).is_some()) {
+        let machines = this.interfaces.iter().find(|i| {
+            that.index_on(i.wire).is_some()
+                && (draft.has_the_machines(router, i.wire) || draft.has_the_machines(node, i.wire))
+        });
+        if let Some(interface) = machines {
+            unreachable_machine(draft, interface.wire, name, span, report);
+            return None;
+        }
         if !this.broken && !that.broken {
             let message = format!("`{name}` is not next to `{}`", this.name);
             report.error(span, message, draft.wires_of(node));
@@ -292,6 +306,19 @@ fn router(
         return None;
     }
     Some(router)
+}
+
+/// Reports that a node and a real host on the same net have no way to each other that netlab knows.
+fn unreachable_machine(draft: &Draft<'_>, wire: Wire, name: &str, span: Span, report: &mut Report) {
+    let net = draft.wire_name(wire);
+    let message = format!("there is no known way to `{name}`");
+    if matches!(wire, Wire::Net(net) if draft.nets[net].is_shared()) {
+        let label = format!("on `{net}` (`dev=`) the machine and nodes cannot reach each other");
+        report.error(span, message, label);
+    } else {
+        let label = format!("on `{net}` (`takeover`) the host has the addresses that the machine has");
+        report.error(span, message, label).help("write the address, as in `via=10.1.1.51`");
+    }
 }
 
 fn static_route(
@@ -366,7 +393,7 @@ fn static_route(
                 }
                 return None;
             };
-            if this.interfaces[interface].addr(family).is_none() {
+            if this.interfaces[interface].addr(family).is_none() && !draft.has_the_machines(node, wire) {
                 wrong_family(report, &this.name);
                 return None;
             }

@@ -237,7 +237,7 @@ fn listen(node: &Node, protocol: Protocol, endpoint: &io::Result<Endpoint>) -> i
         match socket {
             Ok(socket) => return Ok(socket),
             Err(error) => {
-                last = context(&format!("the socket on {addr}/{protocol} that is to be passed to it"), error)
+                last = context(&format!("the socket on {addr}/{protocol} that is to be passed to it"), error);
             }
         }
     }

@@ -185,6 +185,16 @@ impl Program {
         self.lock().drain();
     }
 
+    /// Reads all that is there to be read, and takes it for all there will be.
+    pub(super) fn finish(&self) {
+        let mut state = self.lock();
+        state.drain();
+        let State { streams, log, .. } = &mut *state;
+        for (_, partial) in streams.iter_mut().flatten() {
+            show(&log.finish(partial));
+        }
+    }
+
     pub(super) fn ended(&self) -> Option<ExitStatus> {
         self.lock().ended
     }

@@ -38,8 +38,8 @@ pub(super) fn tell(program: &Arc<Program>, status: ExitStatus) {
 pub(crate) fn conclude() -> Option<String> {
     let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
     for program in running.iter().filter_map(Weak::upgrade) {
-        program.drain();
         program.look_for_the_end();
+        program.finish();
     }
     OVER.store(true, Ordering::Relaxed);
     let unasked = std::mem::take(&mut *UNASKED.lock().unwrap_or_else(PoisonError::into_inner));

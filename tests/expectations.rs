@@ -1,0 +1,6 @@
+//! Waiting, expectations of the network, and what the kernel counts.
+
+#[path = "expectations/eventually.rs"]
+mod eventually;
+
+netlab::main!();
