@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod error;
 pub mod kernel;
 pub mod lab;
+pub mod machine;
 pub mod registry;
 pub mod runner;
 pub mod sandbox;

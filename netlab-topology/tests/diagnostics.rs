@@ -147,6 +147,7 @@ mistakes! {
         "net lan port=eth1 takeover; node host real",
         "net lan 10.1.1.0/24 port=eth1 takeover; node host real lan=.51",
         "net lan 10.1.1.0/24 2001:db8::/64 dev=eth1; node host real lan=.51,::1",
+        "net lan 10.1.1.0/24 dev=eth1; node host real lan=.0",
         "net lan 10.1.1.0/24 dev=eth0\nnode a lan",
         "net lan 10.1.1.0/24 port=eth0\nnode a[2] lan",
         "net lan dev=eth0\nnode a lan=.7",

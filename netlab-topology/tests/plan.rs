@@ -169,9 +169,20 @@ fn the_machines_firewall_is_not_opened_to_others() {
 
 #[test]
 fn chosen_names_of_interfaces_step_aside_for_given_ones() {
-    let plan = plan("net a; net b; net c; node x a b(dev=eth2) c nic(eth0)");
-    let names: Vec<&str> = plan.nodes()[1].interfaces.iter().map(|i| i.dev.name.as_str()).collect();
-    assert_eq!(names, ["eth1", "eth2", "eth3", "eth0"]);
+    let names = |text: &str| -> Vec<String> {
+        plan(text).nodes()[1].interfaces.iter().map(|i| i.dev.name.to_string()).collect()
+    };
+    assert_eq!(
+        names("net a; net b; net c; node x a b(dev=eth2) c nic(eth0)"),
+        ["eth1", "eth2", "eth3", "eth0"]
+    );
+    assert_eq!(names("net a; net b; node x a b(dev=eth0)"), ["eth1", "eth0"]);
+}
+
+#[test]
+fn subnets_are_chosen_around_those_of_interfaces_of_the_machine() {
+    let plan = plan("net lan; node b lan; node a nic(eth1)=192.0.2.7/25,192.0.2.8/24");
+    assert_eq!(plan.nets()[0].subnets[0].to_string(), "198.51.100.0/24");
 }
 
 #[test]
