@@ -79,11 +79,12 @@ impl Process {
 
     /// How it ended, if it has. To look is to know of it: an end seen here is not held against the test.
     pub fn status(&self) -> Option<ExitStatus> {
-        let ended = self.program.look_for_the_end();
-        if ended {
+        self.program.look_for_the_end();
+        let status = self.program.ended();
+        if status.is_some() {
             self.program.let_end();
         }
-        self.program.ended()
+        status
     }
 
     /// Whether it has not ended.

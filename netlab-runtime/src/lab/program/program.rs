@@ -175,7 +175,7 @@ impl Program {
             && !(state.may_end || state.told || state.waiting > 0)
         {
             state.told = true;
-            drop(state);
+            // With the lock: whoever finds it told of can rely on its having been.
             unasked::tell(self, status);
         }
     }

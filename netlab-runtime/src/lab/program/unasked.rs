@@ -1,5 +1,6 @@
 //! Programs that ended while nobody had asked them to: told at once, and held against their test.
 
+use std::io::{self, Write};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -26,10 +27,12 @@ pub(super) fn tell(program: &Arc<Program>, status: ExitStatus) {
     if OVER.load(Ordering::Relaxed) {
         return;
     }
-    eprintln!(
-        "netlab: {} ended unasked ({status}); unless the test waits for it, that fails the test (`.may_exit()` allows it)",
+    let line = format!(
+        "netlab: {} ended unasked ({status}); unless the test waits for it, that fails the test (`.may_exit()` allows it)\n",
         program.what()
     );
+    // In one piece: others write, too. Where that is not heard, the failure is.
+    drop(io::stderr().write_all(line.as_bytes()));
     UNASKED.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(program));
 }
 
@@ -39,6 +42,7 @@ pub(crate) fn conclude() -> Option<String> {
     let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
     for program in running.iter().filter_map(Weak::upgrade) {
         program.look_for_the_end();
+        program.tell_if_unasked();
         program.finish();
     }
     OVER.store(true, Ordering::Relaxed);
