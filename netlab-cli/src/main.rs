@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod doctor;
+mod gc;
 mod ps;
 mod text;
 
@@ -33,6 +34,13 @@ enum Command {
     ///
     /// One's own; as root, everybody's. Exit status: 0.
     Ps(ps::Arguments),
+    /// Undoes what dead runs left on the machine's own network.
+    ///
+    /// Only labs joined to it (`host real`, `port=`, `dev=`, `nic()`) can leave anything, and only if both runner and sandbox were
+    /// killed; the next such test undoes it as well. A living run is never touched, nor an object that somebody else has changed since.
+    /// Exit status: 0 if nothing is left of dead runs, 1 if something could not be undone or the machine is in use, 2 for wrong
+    /// arguments.
+    Gc(gc::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +50,7 @@ fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Ps(arguments) => ps::run(arguments),
+        Command::Gc(arguments) => gc::run(arguments),
     };
     match done {
         Ok(code) => code,

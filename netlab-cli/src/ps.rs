@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use netlab::cli::alive::{Alive, Seen, look};
+use netlab::cli::machine::runs;
 
 use crate::text::{Screen, Style, padded};
 
@@ -33,6 +34,11 @@ fn show(screen: &mut Screen, seen: &Seen) -> io::Result<()> {
     } else {
         table(screen, &seen.labs)?;
     }
+    let dead = dead_runs()?;
+    if dead > 0 {
+        let runs = if dead == 1 { "A dead run".to_owned() } else { format!("{dead} dead runs") };
+        screen.line(&format!("{runs} left changes on this machine: `cargo netlab gc` undoes them."))?;
+    }
     let note = match (seen.unseen, seen.as_root) {
         (0, _) => return Ok(()),
         (_, false) => "Labs of other users can be seen by root only.".to_owned(),
@@ -41,6 +47,12 @@ fn show(screen: &mut Screen, seen: &Seen) -> io::Result<()> {
     };
     let note = screen.styled(Style::Dim, &note);
     screen.line(&note)
+}
+
+/// How many runs ended without undoing what they changed here.
+fn dead_runs() -> io::Result<usize> {
+    let runs = runs()?;
+    Ok(runs.iter().filter(|run| run.alive == Some(false) && run.here && !run.changes.is_empty()).count())
 }
 
 fn table(screen: &mut Screen, labs: &[Alive]) -> io::Result<()> {

@@ -22,7 +22,7 @@ mod users;
 mod view;
 mod worker;
 
-pub use launch::{Harness, Launch, Limit, Run, launch};
+pub use launch::{Harness, Launch, Limit, NeedsTheMachine, OnTheMachine, Run, launch};
 pub use live::end_all;
 pub(crate) use outcome::human;
 pub use outcome::{Failure, Outcome};

@@ -13,6 +13,8 @@ pub mod ioctl;
 pub mod namespace;
 pub mod pidfd;
 pub mod process;
+pub mod readiness;
 pub mod signal;
+pub mod sockopt;
 pub mod tun;
 pub mod users;
