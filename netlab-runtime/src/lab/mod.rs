@@ -28,6 +28,7 @@ mod thread;
 
 pub use command::Command;
 pub use dump::{Dump, NodeDump};
+pub(crate) use endpoint::resolve;
 pub use endpoint::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use error::LabError;
 pub(crate) use expect::unchecked;
@@ -40,3 +41,4 @@ pub use node::Node;
 pub use ping::{Ping, PingError, Reply};
 pub(crate) use program::conclude;
 pub use program::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
+pub(crate) use state::Entry;
