@@ -151,14 +151,9 @@ async fn what_did_not_change_as_expected_is_a_table(lab: Lab) -> netlab::Result 
       counter                      before  after  expected    change
       rule `masquerade` packets    0       1      +1          ✓ +1
       rule `dnat` packets          0       0      +1 to +2    ✗ +0
-      rule `no such rule` packets                 +1 or more  ✗ node `gate` has no rule like `no such rule`; rules with a counter there:
-        inet netlab prerouting fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip to 192.168.1.2:80
-        inet netlab prerouting fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip6 to [fd00:1::2]:80
-        inet netlab output fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip to 192.168.1.2:80
-        inet netlab output fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip6 to [fd00:1::2]:80
-        inet netlab postrouting oifname "eth1" masquerade
+      rule `no such rule` packets                 +1 or more  ✗ no such counter
       eth0 tx_dropped              0       0      +1 or more  ✗ +0
-      eth7 rx_errors                              +0          ✗ node `gate` has no interface `eth7`; interfaces there: lo, eth0, eth1
+      eth7 rx_errors                              +0          ✗ no such counter
       node `gate` has no rule like `no such rule`; rules with a counter there:
         inet netlab prerouting fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip to 192.168.1.2:80
         inet netlab prerouting fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip6 to [fd00:1::2]:80
