@@ -106,6 +106,8 @@ pub mod cli;
 mod main_macro;
 pub mod prelude;
 
+#[cfg(feature = "http")]
+pub use netlab_runtime::client::{Get, Response};
 pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
@@ -123,6 +125,12 @@ pub mod inspect {
         FdbEntry, Interface, Neighbour, NeighbourState, OperState, Protocol, Route, Socket, SocketState,
     };
     pub use netlab_runtime::lab::{Dump, NodeDump};
+}
+
+pub mod servers {
+    #![doc = include_str!("servers.md")]
+
+    pub use netlab_runtime::servers::*;
 }
 
 /// The topology language as a library: the builder, its errors, and the plan made of a topology.

@@ -24,6 +24,7 @@ mod thread;
 
 pub use command::Command;
 pub use dump::{Dump, NodeDump};
+pub(crate) use endpoint::resolve;
 pub use endpoint::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use error::LabError;
 pub(crate) use expect::unchecked;
@@ -34,3 +35,4 @@ pub(crate) use live::in_a_sandbox;
 pub use net::Net;
 pub use node::Node;
 pub use ping::{Ping, PingError, Reply};
+pub(crate) use state::Entry;

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use netlab_topology::plan::{PlannedNode, Wire};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::endpoint::{ToDestination, ToEndpoint};
-use super::state::State;
+use super::state::{Entry, State};
 use super::{Command, LabError, Net, Ping, socket};
 use crate::kernel::Sysctls;
 use crate::kernel::inspect::{self, Interface, Neighbour, Route, Socket};
@@ -284,6 +285,17 @@ impl Node {
     /// Outside a tokio runtime.
     pub async fn udp_socket(&self, on: impl ToEndpoint) -> io::Result<UdpSocket> {
         socket::udp_socket(self, on).await
+    }
+
+    /// The way into its network, for what outlives the caller and must not keep the lab alive.
+    pub(crate) fn network(&self) -> Entry {
+        self.state.network_entry(self.index)
+    }
+
+    /// The runtime of its own thread, which is started when it is first wanted. What runs there ends with the lab, provided
+    /// that it holds no handle to it.
+    pub(crate) fn runtime(&self) -> io::Result<Handle> {
+        self.state.thread(self.index).map(|thread| thread.runtime().clone())
     }
 
     /// Runs a future in the node, on its own thread with its own runtime. All sockets it makes are the node's.

@@ -42,14 +42,14 @@ struct LiveNode {
 
 /// A way into a node, for a thread that may outlive whoever started it.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     net: Arc<OwnedFd>,
     view: Option<Arc<View>>,
 }
 
 impl Entry {
     /// Puts the calling thread, which is to be a fresh one, into the node.
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         namespace::enter_net(self.net.as_fd())?;
         self.view.as_ref().map_or(Ok(()), |view| view.enter())
     }
