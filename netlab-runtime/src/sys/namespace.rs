@@ -39,6 +39,22 @@ pub fn enter_net(namespace: BorrowedFd<'_>) -> io::Result<()> {
     setns(namespace, CloneFlags::CLONE_NEWNET)
 }
 
+/// Runs `work` among the mounts that the process was started with, on a thread made for it, whatever view of a node the
+/// calling thread is in.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_SYS_ADMIN`; no thread could be made.
+pub fn in_own_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    on_thread("netlab-mounts", || {
+        unshare(CloneFlags::CLONE_FS)?;
+        // That of the first thread, which never enters a view.
+        setns(File::open("/proc/self/ns/mnt")?.as_fd(), CloneFlags::CLONE_NEWNS)?;
+        work()
+    })
+    .flatten()
+}
+
 /// What a program sees of the machine besides its network: mounts and host name.
 #[derive(Debug)]
 pub struct View {
