@@ -125,9 +125,10 @@ pub use netlab_topology::{Diagnostics, Plan, Topology};
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
 pub mod inspect {
     pub use netlab_runtime::kernel::inspect::{
-        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Protocol, Route, Socket, SocketState,
+        Direction, FdbEntry, Flow, FlowProtocol, Interface, InterfaceCounters, Neighbour, NeighbourState,
+        OperState, Protocol, QdiscCounters, Route, RuleCounters, Socket, SocketState,
     };
-    pub use netlab_runtime::lab::{Dump, NodeDump};
+    pub use netlab_runtime::lab::{Bounds, Changes, Counters, Dump, NodeDump, WrongChange};
 }
 
 pub mod servers {

@@ -7,6 +7,7 @@
 //! threads made for it; futures run on the node's own thread.
 
 mod command;
+mod counters;
 mod dump;
 mod endpoint;
 mod error;
@@ -27,6 +28,7 @@ mod template;
 mod thread;
 
 pub use command::Command;
+pub use counters::{Bounds, Changes, Counters, WrongChange};
 pub use dump::{Dump, NodeDump};
 pub(crate) use endpoint::resolve;
 pub use endpoint::{Destination, Endpoint, ToDestination, ToEndpoint};

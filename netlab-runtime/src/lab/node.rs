@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 
 use super::endpoint::{ToDestination, ToEndpoint};
 use super::state::{Entry, State};
-use super::{Command, LabError, Net, Ping, socket, template};
+use super::{Command, Counters, LabError, Net, Ping, socket, template};
 use crate::kernel::Sysctls;
-use crate::kernel::inspect::{self, Interface, Neighbour, Route, Socket};
+use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
 use crate::sys::namespace;
 
 /// A node of a lab: a network namespace with a name.
@@ -211,6 +211,35 @@ impl Node {
     /// The kernel refused the question, or was built without `inet_diag` (`CONFIG_INET_DIAG`, `CONFIG_INET_UDP_DIAG`).
     pub fn sockets(&self) -> Result<Vec<Socket>, LabError> {
         self.state.sockets(self.plan().place)
+    }
+
+    /// What its kernel has counted by interface, queueing discipline and firewall rule, and, by [`Counters::changed`], how
+    /// that has changed since.
+    ///
+    /// By hand: `ip -s link; tc -s qdisc; nft list ruleset`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused a question.
+    pub fn counters(&self) -> Result<Counters, LabError> {
+        let place = self.plan().place;
+        let what = "its counters cannot be read";
+        let interfaces = self.state.ask(place, what, inspect::interface_counters)?;
+        let names = self.state.interface_names(place)?;
+        let qdiscs = self.state.ask(place, what, |socket| inspect::qdisc_counters(socket, &names))?;
+        let rules = inspect::rule_counters(&self.rules()?);
+        Ok(Counters::new(self.clone(), interfaces, qdiscs, rules))
+    }
+
+    /// The connections that its kernel tracks, as it does for NAT.
+    ///
+    /// By hand: `conntrack -L`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the question, or has no ctnetlink (`CONFIG_NF_CT_NETLINK`).
+    pub fn conntrack(&self) -> Result<Vec<Flow>, LabError> {
+        self.state.conntrack(self.plan().place)
     }
 
     /// The value of a sysctl in the node.

@@ -14,7 +14,7 @@ use super::LabError;
 use super::folder::Folder;
 use super::program::Supervisor;
 use super::thread::NodeThread;
-use crate::kernel::inspect::{self, Interface, Names, Socket};
+use crate::kernel::inspect::{self, Flow, Interface, Names, Socket};
 use crate::kernel::{NetlinkSocket, Space};
 use crate::sys::namespace::{self, View};
 
@@ -208,6 +208,17 @@ impl State {
         sockets.map_err(|error| {
             let node = self.plan.place_name(place);
             LabError::io(format!("lab `{}`: node `{node}`: its sockets cannot be read", self.name), error)
+        })
+    }
+
+    pub(super) fn conntrack(&self, place: Place) -> Result<Vec<Flow>, LabError> {
+        let flows = self.in_place(place, || {
+            let mut socket = NetlinkSocket::open(NETLINK_NETFILTER)?;
+            inspect::flows(&mut socket)
+        });
+        flows.map_err(|error| {
+            let node = self.plan.place_name(place);
+            LabError::io(format!("lab `{}`: node `{node}`: its connections cannot be read", self.name), error)
         })
     }
 
