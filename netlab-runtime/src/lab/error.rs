@@ -13,7 +13,7 @@ pub struct LabError {
 }
 
 /// An [`io::Error`] worded as all messages are.
-struct Source(io::Error);
+pub(super) struct Source(pub(super) io::Error);
 
 impl LabError {
     pub(crate) fn msg(message: impl Into<String>) -> Self {
