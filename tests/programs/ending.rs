@@ -40,6 +40,10 @@ async fn who_is_asked_to_end_has_time_to_and_no_more(a: Node) -> netlab::Result 
     let polite = sh(&a, script).ready_when(ready::log("up")).start().await?;
     assert_eq!(polite.terminate(PATIENCE).await?.code(), Some(7));
     assert_eq!(polite.log()?, "up\nbye\n");
+    let stopped = sh(&a, script).ready_when(ready::log("up")).start().await?;
+    stopped.stop()?;
+    wait_for_state(stopped.pid(), "T");
+    assert_eq!(stopped.terminate(PATIENCE).await?.code(), Some(7));
     // The child that it left behind in its group is gone as well.
     let script = "trap '' TERM; sleep 1000 & trap 'exit 8' TERM; echo child $!; wait";
     let careless = sh(&a, script).ready_when(ready::log("child")).start().await?;

@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::mount::{MsFlags, mount};
 
-use crate::sys::namespace;
-
 /// Directories that are everywhere and usually empty. The first that is has nothing to hide when the `tmpfs` lies on it.
 const PLACES: [&str; 5] = ["/srv", "/mnt", "/media", "/opt", "/dev/shm"];
 
@@ -69,28 +67,53 @@ impl Folder {
     }
 }
 
-/// The `tmpfs` of this process.
+/// The `tmpfs` of this process. Whoever comes first is among the process's own mounts, since every view of a node is made after
+/// this.
 fn mounted() -> io::Result<&'static Path> {
     static MOUNTED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let mounted =
-        MOUNTED.get_or_init(|| namespace::in_own_mounts(mount_somewhere).map_err(|error| error.to_string()));
+    let mounted = MOUNTED.get_or_init(|| mount_somewhere().map_err(|error| error.to_string()));
     mounted.as_deref().map_err(|error| io::Error::other(error.clone()))
 }
 
 fn mount_somewhere() -> io::Result<PathBuf> {
-    let place = PLACES.iter().map(Path::new).find(|place| is_empty_directory(place)).ok_or_else(|| {
-        io::Error::other(format!(
-            "it needs an empty directory to lie on, and none of {} is one: make one of them (`mkdir {}`)",
-            PLACES.join(", "),
-            PLACES[0]
-        ))
-    })?;
+    let place = choose(PLACES.iter().map(Path::new))?;
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("netlab"), place, Some("tmpfs"), safe, Some("mode=755"))?;
     Ok(place.to_owned())
 }
 
+/// The first of these that hides nothing when something lies on it.
+fn choose<'a>(places: impl Iterator<Item = &'a Path> + Clone) -> io::Result<&'a Path> {
+    places.clone().find(|place| is_empty_directory(place)).ok_or_else(|| {
+        let places: Vec<_> = places.map(|place| place.display().to_string()).collect();
+        io::Error::other(format!(
+            "it needs an empty directory to lie on, and none of {} is one: `mkdir {}`, or empty one of them",
+            places.join(", "),
+            places[0]
+        ))
+    })
+}
+
 fn is_empty_directory(path: &Path) -> bool {
     let is_directory = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
     is_directory && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_ever_hidden() {
+        let base = std::env::temp_dir().join(format!("netlab-folder-{}", std::process::id()));
+        let [missing, full, link, empty] = ["missing", "full", "link", "empty"].map(|name| base.join(name));
+        fs::create_dir_all(full.join("inside")).unwrap();
+        fs::create_dir(&empty).unwrap();
+        std::os::unix::fs::symlink(&empty, &link).unwrap();
+        let places = [&missing, &full, &link, &empty].map(PathBuf::as_path);
+        assert_eq!(choose(places.into_iter()).unwrap(), empty);
+        let error = choose(places[..3].iter().copied()).unwrap_err().to_string();
+        assert!(error.contains("missing, ") && error.contains("is one: `mkdir "), "{error}");
+        fs::remove_dir_all(base).unwrap();
+    }
 }

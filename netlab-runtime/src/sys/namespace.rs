@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -39,22 +40,6 @@ pub fn enter_net(namespace: BorrowedFd<'_>) -> io::Result<()> {
     setns(namespace, CloneFlags::CLONE_NEWNET)
 }
 
-/// Runs `work` among the mounts that the process was started with, on a thread made for it, whatever view of a node the
-/// calling thread is in.
-///
-/// # Errors
-///
-/// `EPERM` without `CAP_SYS_ADMIN`; no thread could be made.
-pub fn in_own_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    on_thread("netlab-mounts", || {
-        unshare(CloneFlags::CLONE_FS)?;
-        // That of the first thread, which never enters a view.
-        setns(File::open("/proc/self/ns/mnt")?.as_fd(), CloneFlags::CLONE_NEWNS)?;
-        work()
-    })
-    .flatten()
-}
-
 /// What a program sees of the machine besides its network: mounts and host name.
 #[derive(Debug)]
 pub struct View {
@@ -83,6 +68,20 @@ impl View {
         nix::unistd::sethostname(hostname)?;
         let view = Self { mounts: open("mnt")?, uts: open("uts")? };
         Ok((view, refused.map(io::Error::from)))
+    }
+
+    /// The view of the process itself, which is its first thread's; none if the calling thread has it already.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` is not mounted, or the process may open no more descriptors.
+    pub fn of_the_process() -> io::Result<Option<Self>> {
+        let mounts = File::open("/proc/self/ns/mnt")?;
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        if identity(mounts.metadata()?) == identity(std::fs::metadata("/proc/thread-self/ns/mnt")?) {
+            return Ok(None);
+        }
+        Ok(Some(Self { mounts: mounts.into(), uts: File::open("/proc/self/ns/uts")?.into() }))
     }
 
     /// Moves the calling thread into the view.

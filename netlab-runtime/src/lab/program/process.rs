@@ -138,7 +138,8 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
-    /// Asks it to end (`TERM`), waits that long, and kills what is left of its process group then.
+    /// Asks it to end (`TERM`, and `CONT` in case that it is stopped), waits that long, and kills what is left of its process
+    /// group then.
     ///
     /// Gives how it ended: killed, if it did not heed.
     ///
@@ -147,7 +148,7 @@ impl Process {
     /// The system refused.
     pub async fn terminate(&self, grace: Duration) -> Result<ExitStatus, ProgramError> {
         let waiting = self.program.wait();
-        self.send(Signal::TERM)?;
+        self.ask_to_end()?;
         let in_time = tokio::time::timeout(scaled(grace), waiting.end()).await;
         // Of the group, some may be left when the leader has ended.
         self.send(Signal::KILL)?;
@@ -164,7 +165,7 @@ impl Process {
     /// As [`terminate`](Self::terminate).
     pub fn terminate_blocking(&self, grace: Duration) -> Result<ExitStatus, ProgramError> {
         let waiting = self.program.wait();
-        self.send(Signal::TERM)?;
+        self.ask_to_end()?;
         let in_time = waiting.end_blocking(Instant::now().checked_add(scaled(grace)));
         self.send(Signal::KILL)?;
         let status = in_time.or_else(|| waiting.end_blocking(None));
@@ -214,6 +215,12 @@ impl Process {
 
     fn succeeded(&self, status: ExitStatus) -> Result<(), ProgramError> {
         if status.success() { Ok(()) } else { Err(self.program.error(ProgramErrorKind::Failed(status))) }
+    }
+
+    fn ask_to_end(&self) -> Result<(), ProgramError> {
+        self.send(Signal::TERM)?;
+        // One that was stopped hears nothing before it goes on.
+        self.send(Signal::CONT)
     }
 
     fn send(&self, signal: Signal) -> Result<(), ProgramError> {
