@@ -183,5 +183,9 @@ pub mod topology {
     };
 }
 
+#[cfg(feature = "lb")]
+#[doc(inline)]
+pub use netlab_lb as lb;
+
 #[doc = include_str!("attribute.md")]
 pub use netlab_macros::test;
