@@ -27,6 +27,7 @@ pub mod ready;
 mod resolver;
 mod socket;
 mod state;
+mod tables;
 mod template;
 mod thread;
 
@@ -49,3 +50,4 @@ pub use ping::{Ping, PingError, Reply};
 pub(crate) use program::conclude;
 pub use program::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
 pub(crate) use state::Entry;
+pub use tables::{TableChanges, Tables, WrongTables};
