@@ -35,19 +35,23 @@ fn take_turns(commands: [Command; 4]) -> netlab::Result<Vec<String>> {
     Ok(turns.map(str::to_owned).collect())
 }
 
-/// Root, and a user who has been given the two capabilities and nothing else. An ordinary user's sandbox may have but one user.
+/// Root, and a user who has been given the two capabilities and nothing else, whose journals are in another folder. The sandbox of an
+/// ordinary user may have but one user: then both are root's.
 #[netlab::test(topology = "tests/topologies/scratch_machine.topo", timeout = "120s")]
-fn two_users_never_overlap(lab: Lab) -> netlab::Result {
+fn runners_of_two_users_never_overlap(lab: Lab) -> netlab::Result {
     const OTHER: &str = "65534";
     let map = std::fs::read_to_string("/proc/self/uid_map")?;
-    let count = map.split_whitespace().nth(2).and_then(|count| count.parse::<u32>().ok());
-    if count.is_none_or(|count| count <= 65534) {
-        println!("there is no other user in this sandbox");
-        return Ok(());
-    }
+    let is_mapped = |line: &str| {
+        let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers[..], [first, _, count] if (first..first.saturating_add(count)).contains(&65534))
+    };
+    let has_other = map.lines().any(is_mapped);
     let scratch = Scratch::new(lab)?;
     let as_other = || {
         let nested = command(&["outcomes::one_of_many"]);
+        if !has_other {
+            return nested;
+        }
         let mut other = Command::new("setpriv");
         other.args(["--reuid", OTHER, "--regid", OTHER, "--clear-groups"]);
         other.args(["--inh-caps=-all,+net_admin,+sys_admin", "--ambient-caps=-all,+net_admin,+sys_admin"]);
