@@ -110,6 +110,9 @@ pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
+pub use netlab_runtime::lab::{
+    Expectations, Miss, MissKind, NeedsPositiveControl, Reachability, Service, Unmet,
+};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
 pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};

@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::report::{Orders, Report, Reporter};
 use super::{panics, parameters, retired, view};
-use crate::lab::{Lab, in_a_sandbox};
+use crate::lab::{self, Lab, in_a_sandbox};
 use crate::machine::Machine;
 use crate::registry::{Body, BodyResult, Flavor, ShouldPanic, TestDef, TopologySource};
 use crate::runner::settings;
@@ -138,7 +138,7 @@ fn run(def: &TestDef, reporter: &Reporter) -> Report {
     std::mem::forget(runtime);
     std::mem::forget(lab);
     match result {
-        Ok(Ok(())) => Report::Returned,
+        Ok(Ok(())) => lab::unchecked().map_or(Report::Returned, Report::Error),
         Ok(Err(error)) => Report::Error(error),
         Err(payload) => panics::caught(&*payload),
     }
