@@ -111,7 +111,7 @@ pub fn rules(program: &str, table: &str) -> netlab::Result<String> {
 }
 
 fn said(program: &str, arguments: &[&str]) -> netlab::Result<String> {
-    let output = iptables(program).args(arguments).env("XTABLES_LOCKFILE", "/run/xtables.lock").output()?;
+    let output = iptables(program).args(arguments).env("XTABLES_LOCKFILE", "/proc/self/ns/net").output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
