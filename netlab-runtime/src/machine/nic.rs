@@ -34,6 +34,8 @@ pub(super) struct Link {
     pub(super) queue: u32,
     pub(super) flags: u32,
     pub(super) master: u32,
+    /// What makes it: `veth`, ...; nothing for hardware.
+    pub(super) kind: String,
     pub(super) alias: String,
     pub(super) other_names: Vec<String>,
     /// How it comes by link-local addresses; none without IPv6.
@@ -74,6 +76,9 @@ impl Link {
             let mode = raw::attributes(values).find(|(kind, _)| *kind == IFLA_INET6_ADDR_GEN_MODE);
             mode.and_then(|(_, mode)| mode.first().copied())
         });
+        let kind = get(libc::IFLA_LINKINFO).and_then(|info| {
+            raw::attributes(info).find(|(kind, _)| *kind == libc::IFLA_INFO_KIND).map(|(_, kind)| text(kind))
+        });
         Self {
             index: message.get(4),
             name: words(libc::IFLA_IFNAME),
@@ -82,6 +87,7 @@ impl Link {
             queue: number(libc::IFLA_TXQLEN),
             flags: message.get(8),
             master: number(libc::IFLA_MASTER),
+            kind: kind.unwrap_or_default(),
             alias: words(libc::IFLA_IFALIAS),
             other_names: other_names.unwrap_or_default(),
             gen_mode,

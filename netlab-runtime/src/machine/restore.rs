@@ -188,11 +188,15 @@ impl Work<'_> {
 
     fn routes(&mut self) {
         let now = match nic::routes(self.socket, self.index) {
-            Ok(now) => now,
+            Ok(now) => now.into_iter().filter(|route| !comes_with_an_address(route)).collect::<Vec<_>>(),
             Err(error) => return self.note("its routes", Err::<(), _>(error)),
         };
-        let wanted: Vec<_> =
-            self.nic.routes().map(|route| with_interface(&route, self.nic.link.index, self.index)).collect();
+        let wanted: Vec<_> = self
+            .nic
+            .routes()
+            .filter(|route| !comes_with_an_address(route))
+            .map(|route| with_interface(&route, self.nic.link.index, self.index))
+            .collect();
         for route in now.iter().filter(|now| !wanted.iter().any(|wanted| essence(wanted) == essence(now))) {
             let message = Raw { kind: libc::RTM_DELROUTE, ..route.clone() };
             match request(self.socket, 0, message) {
@@ -227,6 +231,12 @@ impl Work<'_> {
 /// Of include/uapi/linux/rtnetlink.h.
 const RTM_NEWLINKPROP: u16 = 108;
 const RTM_DELLINKPROP: u16 = 109;
+
+/// Whether the kernel makes a route with an address or when an interface is set up, in its own time: those of the table `local`
+/// (`fib_add_ifaddr`, `addrconf_dad_completed`).
+fn comes_with_an_address(route: &Raw) -> bool {
+    nic::is_kernels(route) && route.bytes[7] != libc::RTN_UNICAST
+}
 
 /// `NLA_F_NESTED`, include/uapi/linux/netlink.h.
 const NESTED: u16 = 0x8000;

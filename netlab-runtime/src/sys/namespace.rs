@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -37,6 +38,27 @@ pub fn unshare_net() -> io::Result<()> {
 /// `EPERM` without `CAP_SYS_ADMIN` over the namespace.
 pub fn enter_net(namespace: BorrowedFd<'_>) -> io::Result<()> {
     setns(namespace, CloneFlags::CLONE_NEWNET)
+}
+
+/// Runs `work` among the mounts that the process was started with, on a thread made for it where the calling thread is in the
+/// view of a node.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_SYS_ADMIN`; no thread could be made.
+pub fn in_own_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    // Those of the first thread, which never enters a view.
+    let own = File::open("/proc/self/ns/mnt")?;
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    if identity(own.metadata()?) == identity(std::fs::metadata("/proc/thread-self/ns/mnt")?) {
+        return work();
+    }
+    on_thread("netlab-mounts", || {
+        unshare(CloneFlags::CLONE_FS)?;
+        setns(own.as_fd(), CloneFlags::CLONE_NEWNS)?;
+        work()
+    })
+    .flatten()
 }
 
 /// What a program sees of the machine besides its network: mounts and host name.
