@@ -12,7 +12,7 @@ use crate::rows;
     node   client outside=.2
 ")]
 async fn nat_and_a_port_forward_in_the_host(lab: Lab, red: Node, client: Node) -> netlab::Result {
-    let rules = scratch_rules(&lab.host())?;
+    let rules = rules_of(&lab.host())?;
     assert!(rules.contains("-A NETLAB-POSTROUTING -s 192.168.24.0/24 -o outside -j MASQUERADE"), "{rules}");
     rows::b4_the_gateway_carries_outbound_traffic_through_nat(red.clone(), client.clone()).await?;
     rows::b5_the_port_forward_reaches_red_which_sees_the_client(red, client).await
@@ -26,7 +26,7 @@ async fn nat_and_a_port_forward_in_the_host(lab: Lab, red: Node, client: Node) -
     node   client outside=.2,::2
 ")]
 async fn nat_of_both_families_in_a_node(gate: Node, red: Node, client: Node) -> netlab::Result {
-    assert!(scratch_rules(&gate)?.contains("NETLAB-POSTROUTING"));
+    assert!(rules_of(&gate)?.contains("NETLAB-POSTROUTING"));
     rows::b4_the_gateway_carries_outbound_traffic_through_nat(red.clone(), client.clone()).await?;
     let server = client.udp_socket("[fd00:113::2]:53").await?;
     let probe = red.udp_socket("[::]:0").await?;
@@ -37,6 +37,6 @@ async fn nat_of_both_families_in_a_node(gate: Node, red: Node, client: Node) -> 
 }
 
 /// The rules of a node, as its owner would look at them.
-fn scratch_rules(node: &Node) -> netlab::Result<String> {
-    Ok(node.enter(|| crate::scratch::rules("iptables", "nat"))?)
+fn rules_of(node: &Node) -> netlab::Result<String> {
+    node.enter(|| crate::scratch::rules("iptables", "nat"))
 }

@@ -44,7 +44,9 @@ impl Scratch {
         for program in PROGRAMS {
             docker_and_ufw(program)?;
         }
-        // Their modules come with the first use, and sysctls with the modules.
+        // What this lab itself mounts when its nodes are first used is not the nested one's doing.
+        lab.nodes().iter().for_each(|node| node.enter(|| ()));
+        // Modules of the firewall come with the first use, and sysctls with the modules.
         let before = Snapshot::take(&lab)?;
         Ok(Self { lab, before })
     }
