@@ -8,6 +8,7 @@ use netlab::prelude::*;
 use netlab::{ProgramError, ProgramErrorKind};
 use tokio::io::AsyncReadExt;
 
+use crate::helper::AS;
 use crate::{PATIENCE, helper, sh};
 
 /// How long what is never ready is waited for.
@@ -75,6 +76,11 @@ async fn a_port_is_the_program_s_own(web: Node) -> netlab::Result {
     assert!(text.ends_with("\n    | not me"), "{text}");
     assert_eq!(error.last_lines(), ["not me"]);
     daemon.kill()?;
+    // It was not reached by that, having a session of its own: it listens on, and ends with the test.
+    let server = format!("setsid /proc/{}/exe {AS} tcp 0.0.0.0:81 & exit 0", std::process::id());
+    let background = sh(&web, &server);
+    let background = background.may_exit().ready_when(ready::port(81)).start().await?;
+    assert!(background.wait(PATIENCE).await?.success());
     let own = web.tcp_listener("0.0.0.0:8080").await?;
     let error = sh(&web, "exec sleep 1000").ready_when(ready::port(8080)).ready_within(BRIEFLY).start().await;
     assert!(seen(&error.unwrap_err()).contains("by the test itself"));

@@ -38,19 +38,20 @@ async fn it_is_told_where_it_is(lab: Lab, a: Node) -> netlab::Result {
     let dir = a.dir()?;
     let program = sh(&a, script).env("MINE", "set").current_dir(&dir).start().await?;
     program.wait_success(PATIENCE).await?;
+    let lab_host = lab.host();
     let (lab, dir) = (lab.dir()?.display().to_string(), dir.display().to_string());
     assert_eq!(program.log()?, format!("a {lab} {dir} set\n{dir}\na\n"));
     // However it is started, and unless the test says otherwise.
     let output = sh(&a, "echo $NETLAB_NODE $NETLAB_LAB_DIR").env("NETLAB_NODE", "other").output().await?;
     assert_eq!(String::from_utf8(output.stdout)?, format!("other {lab}\n"));
-    let host = lab_host_says(&a)?;
-    assert_eq!(host, "host\n");
+    let output = sh(&lab_host, "echo $NETLAB_NODE $NETLAB_NODE_DIR; uname -n").output().await?;
+    let host_dir = lab_host.dir()?.display().to_string();
+    assert_eq!(String::from_utf8(output.stdout)?, format!("host {host_dir}\nhost\n"));
+    // Started from a thread of another node, too.
+    let program = a.enter(|| sh(&lab_host, "uname -n; ls $NETLAB_LAB_DIR").start_blocking())?;
+    program.wait_success(PATIENCE).await?;
+    assert_eq!(program.log()?, "host\nlogs\nnodes\nrun\n");
     Ok(())
-}
-
-fn lab_host_says(a: &Node) -> netlab::Result<String> {
-    // From a thread of another node, too.
-    Ok(a.enter(|| sh(a, "echo host").output_blocking()).map(|output| String::from_utf8(output.stdout))??)
 }
 
 #[netlab::test(topology = "net lan 10.0.0.0/24; node a lan")]

@@ -184,6 +184,10 @@ impl Command {
     }
 
     /// Lets it end whenever it does: that is neither told of nor held against the test.
+    ///
+    /// With [`ready_when`](Self::ready_when), this is for a daemon that goes into the background by itself: what is waited for is
+    /// that the daemon is ready, after the program that started it has ended. Signals do not reach such a daemon; where it can
+    /// stay in the foreground, let it.
     pub fn may_exit(mut self) -> Self {
         self.options.may_exit = true;
         self

@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::mount::{MsFlags, mount};
 
-use crate::sys::namespace;
-
 /// Directories that are everywhere and usually empty. The first that is has nothing to hide when the `tmpfs` lies on it.
 const PLACES: [&str; 5] = ["/srv", "/mnt", "/media", "/opt", "/dev/shm"];
 
@@ -69,11 +67,11 @@ impl Folder {
     }
 }
 
-/// The `tmpfs` of this process.
+/// The `tmpfs` of this process. Whoever comes first is among the process's own mounts, since every view of a node is made after
+/// this.
 fn mounted() -> io::Result<&'static Path> {
     static MOUNTED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let mounted =
-        MOUNTED.get_or_init(|| namespace::in_own_mounts(mount_somewhere).map_err(|error| error.to_string()));
+    let mounted = MOUNTED.get_or_init(|| mount_somewhere().map_err(|error| error.to_string()));
     mounted.as_deref().map_err(|error| io::Error::other(error.clone()))
 }
 

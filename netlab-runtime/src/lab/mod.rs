@@ -22,6 +22,7 @@ mod node;
 mod ping;
 mod program;
 pub mod ready;
+mod resolver;
 mod socket;
 mod state;
 mod template;

@@ -106,8 +106,12 @@ impl State {
     /// The way into a node: its network, its mounts, its host name.
     pub(super) fn entry(&self, node: usize) -> io::Result<Entry> {
         let place = self.node(node).place;
-        // The host's view is that of the whole process.
-        let view = if place == Place::HOST { None } else { Some(Arc::clone(self.view(node)?)) };
+        // The host's view is that of the whole process, but for threads of nodes, and threads that these made.
+        let view = if place == Place::HOST {
+            View::of_the_process()?.map(Arc::new)
+        } else {
+            Some(Arc::clone(self.view(node)?))
+        };
         Ok(Entry { view, ..self.network_entry(node) })
     }
 

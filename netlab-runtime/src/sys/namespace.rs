@@ -40,27 +40,6 @@ pub fn enter_net(namespace: BorrowedFd<'_>) -> io::Result<()> {
     setns(namespace, CloneFlags::CLONE_NEWNET)
 }
 
-/// Runs `work` among the mounts that the process was started with, on a thread made for it where the calling thread is in the
-/// view of a node.
-///
-/// # Errors
-///
-/// `EPERM` without `CAP_SYS_ADMIN`; no thread could be made.
-pub fn in_own_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    // Those of the first thread, which never enters a view.
-    let own = File::open("/proc/self/ns/mnt")?;
-    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    if identity(own.metadata()?) == identity(std::fs::metadata("/proc/thread-self/ns/mnt")?) {
-        return work();
-    }
-    on_thread("netlab-mounts", || {
-        unshare(CloneFlags::CLONE_FS)?;
-        setns(own.as_fd(), CloneFlags::CLONE_NEWNS)?;
-        work()
-    })
-    .flatten()
-}
-
 /// What a program sees of the machine besides its network: mounts and host name.
 #[derive(Debug)]
 pub struct View {
@@ -89,6 +68,20 @@ impl View {
         nix::unistd::sethostname(hostname)?;
         let view = Self { mounts: open("mnt")?, uts: open("uts")? };
         Ok((view, refused.map(io::Error::from)))
+    }
+
+    /// The view of the process itself, which is its first thread's; none if the calling thread has it already.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` is not mounted, or the process may open no more descriptors.
+    pub fn of_the_process() -> io::Result<Option<Self>> {
+        let mounts = File::open("/proc/self/ns/mnt")?;
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        if identity(mounts.metadata()?) == identity(std::fs::metadata("/proc/thread-self/ns/mnt")?) {
+            return Ok(None);
+        }
+        Ok(Some(Self { mounts: mounts.into(), uts: File::open("/proc/self/ns/uts")?.into() }))
     }
 
     /// Moves the calling thread into the view.

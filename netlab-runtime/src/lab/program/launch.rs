@@ -136,7 +136,7 @@ pub(in crate::lab) fn start(command: Command) -> Result<Process, ProgramError> {
         let waiting = program.wait();
         let until = Instant::now().checked_add(within);
         let mut look = Look::new(&program, &node, &name, &directory);
-        let kind = wait_until_ready(ready, &mut look, until, within);
+        let kind = wait_until_ready(ready, &mut look, until, within, may_exit);
         if let Err(kind) = kind {
             program.let_end();
             if program.signal(Signal::KILL).is_ok() {
@@ -249,6 +249,7 @@ fn wait_until_ready(
     look: &mut Look<'_>,
     until: Option<Instant>,
     within: Duration,
+    may_exit: bool,
 ) -> Result<(), ProgramErrorKind> {
     let program = look.program();
     let [mut pause, longest] = PAUSES;
@@ -259,7 +260,11 @@ fn wait_until_ready(
             Ok(()) => return Ok(()),
             Err(seen) => seen,
         };
-        if ended && let Some(status) = program.ended() {
+        // One that may end may have left a daemon behind, which is what is waited for.
+        if ended
+            && !may_exit
+            && let Some(status) = program.ended()
+        {
             return Err(ProgramErrorKind::EndedEarly { status, seen });
         }
         let now = Instant::now();
