@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use netlab::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::both;
+use super::{PATIENCE, SILENCE, both};
 
 #[netlab::test(topology = "
     net lan 10.0.0.0/24 fd00::/64
@@ -105,19 +105,20 @@ async fn status_delay_body_and_fields_change_while_it_runs(client: Node, web: No
 #[netlab::test(topology = "net lan; node client lan; node web lan")]
 async fn what_goes_wrong_has_its_kind(client: Node, web: Node) -> netlab::Result {
     let server = web.serve(servers::identity(80)).await?;
-    let kind = async |http2: bool| -> ErrorKind {
-        let request = client.get("http://web/").timeout(Duration::from_millis(300));
+    let kind_within = async |http2: bool, timeout: Duration| -> ErrorKind {
+        let request = client.get("http://web/").timeout(timeout);
         let error = if http2 { request.http2() } else { request }.await.expect_err("no response");
         let text = format!("{error:#}");
         assert!(text.starts_with("node `client`: GET http://web/: "), "{text}");
         error.io_error().expect("the system's error").kind()
     };
+    let kind = async |http2| kind_within(http2, PATIENCE).await;
     for http2 in [false, true] {
         server.refuse();
         assert_eq!(kind(http2).await, ErrorKind::ConnectionRefused);
         server.resume()?;
         server.hang();
-        assert_eq!(kind(http2).await, ErrorKind::TimedOut);
+        assert_eq!(kind_within(http2, SILENCE).await, ErrorKind::TimedOut);
         server.resume()?;
         // Ended in the middle of an answer.
         for (rst, expected) in [(true, ErrorKind::ConnectionReset), (false, ErrorKind::UnexpectedEof)] {

@@ -174,3 +174,35 @@ async fn without_ipv6(client: Node, web: Node) -> netlab::Result {
     assert!(matches!(stream.peer_addr()?.ip(), IpAddr::V4(_)));
     Ok(())
 }
+
+/// Says good-bye without having listened to the end.
+struct Impatient;
+
+impl Server for Impatient {
+    fn kind(&self) -> &str {
+        "impatient server"
+    }
+
+    fn listen(&self) -> Vec<Listen> {
+        vec![Listen::tcp(7)]
+    }
+
+    async fn connection(self: Arc<Self>, mut connection: Connection) -> io::Result<()> {
+        tokio::io::AsyncReadExt::read_u8(&mut connection).await?;
+        connection.write_all(b"bye").await
+    }
+}
+
+/// Trap: the kernel resets a connection that is closed with data unread, and the client may lose the answer (RFC 2525, 2.17).
+#[netlab::test(topology = "net lan; node client lan; node web lan")]
+async fn what_was_not_read_does_not_turn_the_end_into_a_reset(client: Node, web: Node) -> netlab::Result {
+    web.serve(Impatient).await?;
+    for _ in 0..20 {
+        let mut stream = client.tcp_connect((&web, 7)).await?;
+        stream.write_all(&[1; 1000]).await?;
+        let mut heard = Vec::new();
+        timeout(PATIENCE, tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut heard)).await??;
+        assert_eq!(heard, b"bye");
+    }
+    Ok(())
+}

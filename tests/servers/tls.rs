@@ -8,7 +8,7 @@ use netlab::servers::DnsRecord;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::{PATIENCE, both};
+use super::{PATIENCE, SILENCE, both};
 
 #[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node client lan; node web lan")]
 async fn https_by_name_and_address_over_both_families_and_versions(
@@ -87,16 +87,16 @@ async fn programs_find_the_authority_and_certificates(lab: Lab, client: Node, we
 #[netlab::test(topology = "net lan; node client lan; node web lan")]
 async fn controls_act_behind_tls_too(client: Node, web: Node) -> netlab::Result {
     let server = web.serve(servers::identity(443).tls()).await?;
-    let kind = async || {
-        let error = client.get("https://web/").timeout(Duration::from_millis(300)).await.unwrap_err();
+    let kind = async |timeout: Duration| {
+        let error = client.get("https://web/").timeout(timeout).await.unwrap_err();
         error.io_error().map(std::io::Error::kind)
     };
     server.hang();
-    assert_eq!(kind().await, Some(ErrorKind::TimedOut));
+    assert_eq!(kind(SILENCE).await, Some(ErrorKind::TimedOut));
     server.resume()?;
     assert_eq!(client.get("https://web/").await?.status, 200);
     server.kill();
-    assert_eq!(kind().await, Some(ErrorKind::ConnectionRefused));
+    assert_eq!(kind(PATIENCE).await, Some(ErrorKind::ConnectionRefused));
     server.resume()?;
     // A handshake that is none is a connection that failed.
     let failed = server.counters().failed;
