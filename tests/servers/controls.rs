@@ -89,7 +89,7 @@ async fn refuse_leaves_what_is_open(client: Node, web: Node) -> netlab::Result {
 async fn hang_accepts_and_answers_nobody_until_it_resumes(client: Node, web: Node) -> netlab::Result {
     let server = web.serve(servers::echo(7)).await?;
     for addr in both(&web, 7) {
-        let accepted = server.counters().accepted;
+        let (accepted, read) = (server.counters().accepted, server.counters().bytes_in);
         let mut old = client.tcp_connect(addr).await?;
         assert_eq!(&say(&mut old, b"ping").await?, b"ping");
         server.hang();
@@ -100,6 +100,7 @@ async fn hang_accepts_and_answers_nobody_until_it_resumes(client: Node, web: Nod
         server.until(move |seen| seen.accepted == accepted + 2).await?;
         assert!(timeout(SILENCE, old.read(&mut [0; 1])).await.is_err(), "the old one is answered");
         assert!(timeout(SILENCE, new.read(&mut [0; 1])).await.is_err(), "the new one is answered");
+        assert_eq!(server.counters().bytes_in, read + 4, "something is read");
         server.resume()?;
         assert_eq!((&hear(&mut old).await?, &hear(&mut new).await?), (b"heh?", b"heh?"));
     }

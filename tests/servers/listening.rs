@@ -199,7 +199,7 @@ async fn what_was_not_read_does_not_turn_the_end_into_a_reset(client: Node, web:
     web.serve(Impatient).await?;
     for _ in 0..20 {
         let mut stream = client.tcp_connect((&web, 7)).await?;
-        stream.write_all(&[1; 1000]).await?;
+        stream.write_all(&[1; 10_000]).await?;
         let mut heard = Vec::new();
         timeout(PATIENCE, tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut heard)).await??;
         assert_eq!(heard, b"bye");
