@@ -149,16 +149,31 @@ async fn a_server_lives_as_long_as_the_lab(client: Node, web: Node) -> netlab::R
     drop(web.serve(servers::echo(7)).await?);
     say(&mut client.tcp_connect((&web, 7)).await?, b"here").await?;
 
-    let inner = Lab::build(Topology::parse("net l 10.9.0.0/24; node a l; node b l", "inner")?.plan()?)?;
-    let (a, b) = (inner.node("a")?, inner.node("b")?);
-    let server = b.serve(servers::echo(7)).await?;
-    let mut open = a.tcp_connect((&b, 7)).await?;
-    say(&mut open, b"here").await?;
-    drop((inner, a, b, server));
-    // The stream is a socket of `a`, and goes on; its other end went with the server's thread.
-    let end = timeout(PATIENCE, tokio::io::AsyncReadExt::read(&mut open, &mut [0; 1])).await?;
-    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let inner =
+        Lab::build(Topology::parse("net l 10.9.0.0/24; node near l; node inner-web l", "inner")?.plan()?)?;
+    let (near, far) = (inner.node("near")?, inner.node("inner-web")?);
+    let server = far.serve(servers::echo(7)).await?;
+    say(&mut near.tcp_connect((&far, 7)).await?, b"here").await?;
+    assert!(threads()?.contains(&"inner-web".to_owned()));
+    drop((inner, near, far, server));
+    eventually(PATIENCE, async || match threads()? {
+        threads if threads.contains(&"inner-web".to_owned()) => Err(netlab::Error::msg("its thread goes on")),
+        _ => Ok(()),
+    })
+    .await?;
     Ok(())
+}
+
+/// The names of this process's threads.
+fn threads() -> netlab::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task")? {
+        // It may end at any moment.
+        if let Ok(name) = std::fs::read_to_string(task?.path().join("comm")) {
+            names.push(name.trim_end().to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// With IPv6 switched off in the node, a server listens all the same.

@@ -99,7 +99,7 @@ async fn controls_act_behind_tls_too(client: Node, web: Node) -> netlab::Result 
     assert_eq!(kind(PATIENCE).await, Some(ErrorKind::ConnectionRefused));
     server.resume()?;
     // A handshake that is none is a connection that failed.
-    let failed = server.counters().failed;
+    let failed = server.until(|seen| seen.open == 0).await?.failed;
     let mut stream = client.tcp_connect((&web, 443)).await?;
     stream.write_all(b"hello, is this TLS?\n").await?;
     let mut rest = Vec::new();
