@@ -2,6 +2,8 @@
 
 #[path = "servers/controls.rs"]
 mod controls;
+#[path = "servers/dns.rs"]
+mod dns;
 #[path = "servers/http.rs"]
 mod http;
 #[path = "servers/listening.rs"]

@@ -22,8 +22,10 @@ mod node;
 mod ping;
 mod program;
 pub mod ready;
+mod resolver;
 mod socket;
 mod state;
+mod tables;
 mod template;
 mod thread;
 
@@ -44,3 +46,4 @@ pub use ping::{Ping, PingError, Reply};
 pub(crate) use program::conclude;
 pub use program::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
 pub(crate) use state::Entry;
+pub use tables::{TableChanges, Tables, WrongTables};

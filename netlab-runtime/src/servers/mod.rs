@@ -20,6 +20,8 @@ mod bind;
 mod connection;
 mod counters;
 mod datagrams;
+#[cfg(feature = "dns")]
+mod dns;
 mod door;
 mod echo;
 mod engine;
@@ -36,6 +38,8 @@ mod transfer;
 
 pub use connection::{Connection, Meter};
 pub use counters::Counters;
+#[cfg(feature = "dns")]
+pub use dns::{Dns, DnsFailure, DnsQuery, DnsRecord};
 pub use echo::{Echo, UdpEcho, echo, udp_echo};
 #[cfg(feature = "http")]
 pub use identity::{Identity, identity};
