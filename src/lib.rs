@@ -120,6 +120,15 @@
 //! test-group = 'machine'
 //! ```
 //!
+//! # Features
+//!
+//! | feature | | |
+//! |---|---|---|
+//! | `http` | on | [`servers::identity`](mod@servers), [`Node::get`] |
+//! | `tls` | off | TLS around any server, HTTPS, the lab's certificate authority |
+//! | `dns` | off | the DNS server `Lab::dns_server` |
+//! | `lb` | off | the module `lb`: what a load balancer has to prove |
+//!
 //! # Settings
 //!
 //! | variable | |
@@ -146,6 +155,8 @@ pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
 #[doc(inline)]
 pub use netlab_runtime::lab::ready;
+#[cfg(feature = "tls")]
+pub use netlab_runtime::lab::{Ca, Certificate};
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{

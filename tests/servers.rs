@@ -8,6 +8,8 @@ mod dns;
 mod http;
 #[path = "servers/listening.rs"]
 mod listening;
+#[path = "servers/tls.rs"]
+mod tls;
 #[path = "servers/traffic.rs"]
 mod traffic;
 

@@ -6,6 +6,8 @@
 //! Invariant: no thread of a shared pool ever changes namespace. Sockets are made, closures run and programs started by
 //! threads made for it; futures run on the node's own thread.
 
+#[cfg(feature = "tls")]
+mod ca;
 mod command;
 mod counters;
 mod dump;
@@ -29,6 +31,8 @@ mod tables;
 mod template;
 mod thread;
 
+#[cfg(feature = "tls")]
+pub use ca::{Ca, Certificate};
 pub use command::Command;
 pub use counters::{Bounds, Changes, Counters, WrongChange};
 pub use dump::{Dump, NodeDump};

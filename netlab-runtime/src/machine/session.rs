@@ -57,22 +57,36 @@ fn at(what: &str) -> impl FnOnce(io::Error) -> SessionError {
     move |source| SessionError { what: what.to_owned(), source }
 }
 
-impl Session {
-    /// Waits for the machine's lock, undoes what dead runs left, and begins a journal. `waiting` is called with the lock's
-    /// holder if that takes long; at once when `live`.
+/// The machine's lock, and nothing done yet.
+#[derive(Debug)]
+#[must_use = "dropping it lets go of the lock"]
+pub struct Turn(Lock);
+
+impl Turn {
+    /// Waits for the machine's lock. `waiting` is called with the lock's holder if that takes long; at once when `live`.
     ///
     /// The calling thread has to be in the machine's network namespace, as those of a runner are.
     ///
     /// # Errors
     ///
-    /// `/proc` is not mounted; no folder for the journal can be had.
+    /// `/proc` is not mounted.
+    pub fn wait(live: bool, waiting: impl Fn(&Holder) + Sync) -> Result<Self, SessionError> {
+        let tell = |pid| waiting(&sweep::holder(pid));
+        Lock::take(live, &tell).map(Self).map_err(at("the machine's lock cannot be had"))
+    }
+}
+
+impl Session {
+    /// Undoes what dead runs left, and begins a journal.
+    ///
+    /// # Errors
+    ///
+    /// No folder for the journal can be had.
     ///
     /// # Privileges
     ///
     /// `CAP_NET_ADMIN` over the machine's network namespace, for undoing.
-    pub fn begin(test: &str, live: bool, waiting: impl Fn(&Holder) + Sync) -> Result<Self, SessionError> {
-        let tell = |pid| waiting(&sweep::holder(pid));
-        let lock = Lock::take(live, &tell).map_err(at("the machine's lock cannot be had"))?;
+    pub fn begin(test: &str, Turn(lock): Turn) -> Result<Self, SessionError> {
         let mut ground = Ground::here().map_err(at("the machine's network cannot be opened"))?;
         let machine =
             MachineId::of(lock.as_fd(), &ground.socket).map_err(at("the machine cannot be told"))?;

@@ -34,6 +34,8 @@ mod seen;
 mod server;
 mod serving;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer;
 
 pub use connection::{Connection, Meter};
@@ -47,4 +49,6 @@ pub use identity::{Identity, identity};
 pub use seen::{Seen, SeenError};
 pub use server::{Datagram, Listen, Server};
 pub use serving::{Serving, Until};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, tls};
 pub use transfer::{Sink, Source, Transfer, sink, source};
