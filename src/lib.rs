@@ -68,6 +68,8 @@
 
 #[doc(hidden)]
 pub mod __private;
+#[doc(hidden)]
+pub mod cli;
 mod main_macro;
 pub mod prelude;
 

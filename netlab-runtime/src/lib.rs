@@ -5,6 +5,7 @@
 //! ```
 
 pub mod computed;
+pub mod doctor;
 pub mod error;
 pub mod kernel;
 pub mod lab;

@@ -40,7 +40,7 @@ mod render;
 mod syntax;
 mod topology;
 
-pub use builder::{AttachmentBuilder, Builder, LinkBuilder, NetBuilder, NodeBuilder};
+pub use builder::{AttachmentBuilder, Builder, LinkBuilder, NetBuilder, NicBuilder, NodeBuilder};
 pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned, suggestion};
 pub use duration::parse_duration;
 pub use name::{IF_NAME_MAX, IfName, IfNameError, MacAddr, MacAddrError};

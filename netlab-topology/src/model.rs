@@ -28,8 +28,23 @@ pub struct NetStatement {
     pub name: Spanned<String>,
     /// The subnets written, at most one of each family.
     pub subnets: Vec<Spanned<IpNet>>,
-    /// Its attributes; never a `dev`.
+    /// Its attributes; never a `dev`, which says of a net what [`Uplink`] has.
     pub attributes: WireAttributes,
+    /// What joins it to the machine's own network.
+    pub uplink: Uplink,
+}
+
+/// What joins a net to the machine's own network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uplink {
+    /// `port=`: the interface of the machine that is a port of its bridge.
+    pub port: Option<Spanned<String>>,
+    /// `takeover`: that the bridge gets the addresses and routes of that interface.
+    pub takeover: Option<Spanned<()>>,
+    /// `force`: that the interface is taken although the machine is reached by it.
+    pub force: Option<Spanned<()>>,
+    /// `dev=`: the interface of the machine that is on the net, and stays as it is.
+    pub dev: Option<Spanned<String>>,
 }
 
 /// `link NODE NODE [CIDR4] [CIDR6] { attribute }`
@@ -138,6 +153,21 @@ pub struct NodeAttributes {
     pub sysctls: Vec<Spanned<Sysctl>>,
     /// `firewall=`: what its rules are made with.
     pub firewall: Option<Spanned<Firewall>>,
+    /// `real`: that it is the machine's own network.
+    pub real: Option<Spanned<()>>,
+    /// `nic(...)`: interfaces of the machine that are moved into it.
+    pub nics: Vec<Spanned<Nic>>,
+}
+
+/// `nic(IF [force])[=ADDR/LEN,ADDR/LEN]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    /// The interface of the machine.
+    pub name: Spanned<String>,
+    /// That it is taken although the machine is reached by it.
+    pub force: Option<Spanned<()>>,
+    /// The addresses it gets in the node, with the prefix length of the subnet it is on.
+    pub addrs: Vec<Spanned<IpNet>>,
 }
 
 /// `via=`
@@ -227,4 +257,6 @@ pub struct Sysctl {
 pub enum Firewall {
     /// nf_tables, over netlink.
     Nft,
+    /// The programs `iptables` and `ip6tables`.
+    Iptables,
 }

@@ -29,6 +29,14 @@ fn everything_that_can_be_written_can_be_built() {
         .nodes("web", 2, |web| web.at("lan", ".11").via("gw"))
         .node("far", |far| far.on("wan").forward().nat_from("wan", "10.0.0.0/8"))
         .routers("r", 2, |r| r.via("192.0.2.1"))
+        .net("shared", |net| net.dev("eth0"))
+        .net("plugged", |net| net.cidr("10.3.0.0/24").port("eth 1").takeover().force())
+        .node("host", |host| host.real().on("plugged").firewall("iptables"))
+        .node("blue", |blue| {
+            blue.nic("eth2")
+                .nic_at("eth3", "10.4.0.1/24")
+                .nic_with("eth4", |nic| nic.force().addr("10.5.0.1/24").addr("2001:db8:5::1/64"))
+        })
         .link("far", "r1", |link| link.cidr("10.2.0.0/30").mtu(1300).offload(false))
         .finish()
         .expect("good grammar");
@@ -42,6 +50,10 @@ fn everything_that_can_be_written_can_be_built() {
         node web[2] lan=.11 via=gw
         node far wan forward nat(wan from=10.0.0.0/8)
         router r[2] via=192.0.2.1
+        net shared dev=eth0
+        net plugged 10.3.0.0/24 port='eth 1' takeover force
+        node host real plugged firewall=iptables
+        node blue nic(eth2) nic(eth3)=10.4.0.1/24 nic(eth4 force)=10.5.0.1/24,2001:db8:5::1/64
         link far r1 10.2.0.0/30 mtu=1300 offload=off";
     assert_eq!(built, Topology::parse(written, "test").expect("good grammar"));
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use netlab_topology::IfName;
 use netlab_topology::Topology;
-use netlab_topology::plan::{Op, Plan};
+use netlab_topology::plan::{Dev, DevRole, Op, Place, Plan, PlannedNet};
 
 const TWO_SERVERS: &str = "
     net br1 192.168.1.0/24
@@ -43,6 +44,10 @@ fn steps(plan: &Plan, common_sysctls: bool) -> String {
     text
 }
 
+fn bridge(net: &PlannedNet) -> &str {
+    net.bridge.as_ref().expect("a bridge").name.as_str()
+}
+
 fn hosts(plan: &Plan) -> String {
     plan.hosts().iter().map(|entry| format!("{entry}\n")).collect()
 }
@@ -57,6 +62,131 @@ fn two_servers() {
 #[test]
 fn red_green_blue() {
     insta::assert_snapshot!("red_green_blue", steps(&plan(RED_GREEN_BLUE), false));
+}
+
+/// The same with the machine's own network as the host.
+fn with_the_machine(text: &str) -> Plan {
+    plan(&text.replace("router host", "router host real"))
+}
+
+#[test]
+fn two_servers_on_the_machine() {
+    let plan = with_the_machine(TWO_SERVERS);
+    assert_eq!(plan.machine(), Some(Place::HOST));
+    assert!(plan.nics().is_empty());
+    insta::assert_snapshot!("two_servers_on_the_machine", steps(&plan, true));
+}
+
+#[test]
+fn red_green_blue_on_the_machine() {
+    insta::assert_snapshot!("red_green_blue_on_the_machine", steps(&with_the_machine(RED_GREEN_BLUE), false));
+}
+
+const NIC_IN_A_NODE: &str = "node blue nic(eth1)=10.1.1.83/24 via=10.1.1.1";
+
+#[test]
+fn an_interface_of_the_machine_in_a_node() {
+    let plan = plan(NIC_IN_A_NODE);
+    assert_eq!(plan.places(), ["host", "blue", "machine"]);
+    assert_eq!(plan.machine(), Some(Place(2)));
+    insta::assert_snapshot!("nic", steps(&plan, true));
+}
+
+const SHARED_BY_A_BRIDGE: &str = "
+    net br1 10.1.1.0/24 port=eth1
+    node host real br1=.51
+    node blue br1=.100 via=10.1.1.51
+";
+
+#[test]
+fn an_interface_of_the_machine_shared_by_a_bridge() {
+    insta::assert_snapshot!("port", steps(&plan(SHARED_BY_A_BRIDGE), true));
+    let takeover = SHARED_BY_A_BRIDGE.replace("eth1", "eth1 takeover").replace("br1=.51", "br1");
+    insta::assert_snapshot!("port_takeover", steps(&plan(&takeover), true));
+}
+
+#[test]
+fn a_bridge_elsewhere_gets_the_interface_into_its_namespace() {
+    let switch = plan("net br1 10.1.1.0/24 port=eth1 \n node a br1=.2");
+    assert_eq!(switch.places(), ["host", "a", "switch", "machine"]);
+    insta::assert_snapshot!("port_of_a_switch", steps(&switch, false));
+    insta::assert_snapshot!(
+        "port_of_a_private_host",
+        steps(&plan("net br1 10.1.1.0/24 port=eth1 force \n node host br1=.1 \n node a br1=.2"), false)
+    );
+}
+
+#[test]
+fn nodes_on_what_an_interface_of_the_machine_is_on() {
+    let plan = plan(
+        "net lan 10.7.0.0/24 2001:db8:7::/64
+         net ext 192.168.7.0/24 dev=eth0
+         router host real lan ext nat(ext) dnat(8080/tcp -> web1:80 from=ext)
+         node web[2] lan
+         node probe ext=.200(mtu=1400) via=192.168.7.1
+         node dhcp any
+         net any dev=eth1
+         link host probe",
+    );
+    insta::assert_snapshot!("dev", steps(&plan, true));
+    assert_eq!(plan.nets()[1].bridge, None);
+    let names: Vec<&str> = plan.nodes()[0].interfaces.iter().map(|i| i.dev.name.as_str()).collect();
+    assert_eq!(names, ["lan", "eth0", "host-probe"]);
+}
+
+#[test]
+fn a_router_by_an_interface_of_the_machine_with_iptables() {
+    let plan = plan(
+        "net lan 10.7.0.0/24 2001:db8:7::/64
+         router gw lan nic(eth1)=192.168.7.2/24 nat(eth1) dnat(8080/tcp -> web:80) via=192.168.7.1 firewall=iptables
+         node web lan",
+    );
+    insta::assert_snapshot!("iptables", steps(&plan, false));
+}
+
+#[test]
+fn chosen_names_of_interfaces_step_aside_for_given_ones() {
+    let plan = plan("net a; net b; net c; node x a b(dev=eth2) c nic(eth0)");
+    let names: Vec<&str> = plan.nodes()[1].interfaces.iter().map(|i| i.dev.name.as_str()).collect();
+    assert_eq!(names, ["eth1", "eth2", "eth3", "eth0"]);
+}
+
+#[test]
+fn the_machine_gets_a_default_route_only_where_one_is_written() {
+    let routes = |text: &str| {
+        let plan = plan(text);
+        let routes = plan.steps().iter().filter(|step| matches!(step.op, Op::AddRoute { .. }));
+        routes.map(|step| format!("{} {}", plan.place_name(step.place), step.op)).collect::<Vec<_>>()
+    };
+    let lab = "net lan 10.0.0.0/24\n router gw lan=.1\n node host real lan=.2";
+    assert_eq!(routes(lab), [""; 0]);
+    assert_eq!(routes(&format!("{lab} via=gw")), ["host ip route add default via 10.0.0.1 dev lan"]);
+    let shared = "net ext 10.1.1.0/24 dev=eth0\n node host real ext route(10.9.0.0/16 via=10.1.1.9)";
+    assert_eq!(routes(shared), ["host ip route add 10.9.0.0/16 via 10.1.1.9 dev eth0"]);
+}
+
+#[test]
+fn other_devices_stand_wherever_the_old_ones_did() {
+    let plan = plan(
+        "net lan 10.7.0.0/24
+         net wan port=eth1
+         router host real lan wan nat(wan) sysctl(net.ipv4.conf.host-web.arp_ignore=1) sysctl(net.ipv4.conf.eth7.arp_ignore=1)
+         node web lan wan(offload=off)
+         link host web",
+    );
+    let mut roles = Vec::new();
+    let renamed = plan.with_devs(Place::HOST, &mut |dev, role| {
+        roles.push(format!("{dev} {role:?}"));
+        let name = if role == DevRole::OfTheMachine { dev.name.to_string() } else { format!("x.{dev}") };
+        Dev { name: IfName::new(name).expect("a good name"), index: dev.index + 5000 }
+    });
+    assert_eq!(
+        roles,
+        ["lan Bridge", "web-0 Port", "wan Bridge", "web-1 Port", "eth1 OfTheMachine", "host-web LinkEnd"]
+    );
+    insta::assert_snapshot!("renamed", steps(&renamed, true));
+    assert_eq!(renamed.nets()[0].ports[0].dev.name.as_str(), "x.web-0");
+    assert_eq!(renamed.nodes()[0].interfaces[2].dev.name.as_str(), "x.host-web");
 }
 
 #[test]
@@ -131,7 +261,7 @@ fn long_names_become_short_devices() {
     );
     let net = &plan.nets()[0];
     let ports: Vec<&str> = net.ports.iter().map(|port| port.dev.name.as_str()).collect();
-    assert_eq!(net.bridge.name.as_str(), "a-net-with-a-~1");
+    assert_eq!(bridge(net), "a-net-with-a-~1");
     assert_eq!(ports, ["a-node-with~1-0", "a-node-with~2-0"]);
 }
 
@@ -139,12 +269,12 @@ fn long_names_become_short_devices() {
 fn what_is_chosen_gives_way_to_what_is_written() {
     let plain = plan("net a-0; node host a-0; node a a-0");
     let port = &plain.nets()[0].ports[0].dev;
-    assert_eq!((plain.nets()[0].bridge.name.as_str(), port.name.as_str()), ("a-0", "a~1-0"));
+    assert_eq!((bridge(&plain.nets()[0]), port.name.as_str()), ("a-0", "a~1-0"));
 
-    let chosen = plain.nodes()[1].interfaces[0].mac;
+    let chosen = plain.nodes()[1].interfaces[0].mac.expect("a MAC address of ours");
     let given = plan(&format!("net a-0; node host a-0; node a a-0; node b a-0(mac={chosen})"));
-    assert_eq!(given.nodes()[2].interfaces[0].mac, chosen);
-    assert_ne!(given.nodes()[1].interfaces[0].mac, chosen);
+    assert_eq!(given.nodes()[2].interfaces[0].mac, Some(chosen));
+    assert_ne!(given.nodes()[1].interfaces[0].mac, Some(chosen));
 }
 
 #[test]

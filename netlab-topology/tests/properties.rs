@@ -5,8 +5,8 @@ mod property;
 use std::collections::{BTreeMap, BTreeSet};
 
 use netlab_topology::model::Statement;
-use netlab_topology::plan::{Op, Plan, Wire};
-use netlab_topology::{Builder, NodeBuilder, Topology};
+use netlab_topology::plan::{Dev, DevRole, NicUsage, Op, Place, Plan, Wire};
+use netlab_topology::{Builder, IfName, NodeBuilder, Topology};
 use proptest::prelude::*;
 
 /// Words that mean something somewhere, which make nonsense interesting.
@@ -41,6 +41,15 @@ const WORDS: &[&str] = &[
     "off",
     "delay",
     "real",
+    "nic",
+    "nic(eth1)=10.1.1.83/24",
+    "port",
+    "port=eth1",
+    "dev=eth1",
+    "takeover",
+    "force",
+    "\nnode host real ",
+    "firewall=iptables",
     "10.0.0.0/8",
     "192.168.1.0/24",
     "2001:db8::/64",
@@ -129,7 +138,12 @@ fn weird_topology(statements: &Weird) -> Builder {
                     if kind & 8 > 0 { at.addr(v4) } else { at.offload(kind & 16 > 0) }
                 })
                 .sysctl(e, f);
-            let node = if kind & 32 > 0 { node.forward().firewall("nft") } else { node };
+            let node = match kind & 48 {
+                32 => node.forward().firewall("nft"),
+                48 => node.real().firewall("iptables").nic(h),
+                16 => node.nic_with(g, |nic| nic.force().addr(format!("{v4}/{}", number % 33))),
+                _ => node,
+            };
             let node = node.nat(b).route_on(format!("{v4}/7"), g).addr(v6);
             match kind & 192 {
                 0 => node.via(v4).via(v6).route(format!("{v6}/77"), v4),
@@ -139,7 +153,8 @@ fn weird_topology(statements: &Weird) -> Builder {
             }
         };
         builder = match kind & 7 {
-            0 | 1 => builder.net(a, |net| net.cidr(format!("{v4}/{}", number % 33)).mac("02:00:00:00:00:01")),
+            0 => builder.net(a, |net| net.cidr(format!("{v4}/{}", number % 33)).mac("02:00:00:00:00:01")),
+            1 => builder.net(a, |net| net.port(b).dev(c).takeover().force()),
             2 => builder.link(a, b, |link| link.cidr(format!("{v6}/{}", number % 129)).mtu(number)),
             3 => builder.router(a, node),
             4 => builder.nodes(a, number, node),
@@ -156,6 +171,43 @@ struct Good {
     host: Vec<bool>,
     links: Vec<(usize, usize)>,
     long: bool,
+    /// For each net: without an interface of the machine, `port=`, `port= takeover`, `dev=`.
+    uplinks: Vec<u8>,
+    real: bool,
+    /// For each node that is no array, whether an interface of the machine is moved in.
+    nics: Vec<bool>,
+}
+
+/// Which of the nets a node is on, and with which number where it has to have one.
+#[derive(Clone, Copy)]
+struct Member<'g> {
+    on: &'g [bool],
+    number: usize,
+    is_real: bool,
+}
+
+impl Good {
+    /// A topology that may have a takeover has a bridge for it.
+    fn uplink(&self, net: usize) -> u8 {
+        match self.uplinks[net] {
+            2 if !(self.real && self.host[net]) => 1,
+            uplink => uplink,
+        }
+    }
+
+    /// Puts a node on its nets.
+    fn attach(&self, mut node: NodeBuilder, member: Member<'_>) -> NodeBuilder {
+        for net in (0..self.nets.len()).filter(|net| member.on[*net]) {
+            let uplink = self.uplink(net);
+            let name = format!("net{net}");
+            let is_machines = member.is_real && uplink >= 2;
+            node = match uplink > 0 && self.nets[net].0 && !is_machines {
+                true => node.at(name, format!(".{}", member.number)),
+                false => node.on(name),
+            };
+        }
+        node.via("none")
+    }
 }
 
 fn good() -> impl Strategy<Value = Good> {
@@ -167,8 +219,22 @@ fn good() -> impl Strategy<Value = Good> {
             member(),
             prop::collection::vec((0..6_usize, 0..6_usize), 0..5),
             any::<bool>(),
+            (
+                prop_oneof![Just(vec![0; nets]), prop::collection::vec(0..4_u8, nets)],
+                any::<bool>(),
+                prop_oneof![Just(vec![false; 6]), prop::collection::vec(any::<bool>(), 6)],
+            ),
         )
-            .prop_map(|(nets, nodes, host, links, long)| Good { nets, nodes, host, links, long })
+            .prop_map(|(nets, nodes, host, links, long, (uplinks, real, nics))| Good {
+                nets,
+                nodes,
+                host,
+                links,
+                long,
+                uplinks,
+                real,
+                nics,
+            })
     })
 }
 
@@ -178,23 +244,31 @@ fn good_topology(good: &Good) -> Topology {
     let net_name = |i: usize| format!("net{i}");
     let mut builder = Topology::build();
     for (i, (v4, v6)) in good.nets.iter().enumerate() {
+        let uplink = good.uplink(i);
         builder = builder.net(net_name(i), |net| {
             let net = if *v4 { net.cidr(format!("10.{i}.0.0/24")) } else { net };
-            if *v6 { net.cidr(format!("2001:db8:{i}::/64")) } else { net }
+            let net = if *v6 && uplink == 0 { net.cidr(format!("2001:db8:{i}::/64")) } else { net };
+            match uplink {
+                0 => net,
+                1 => net.port(format!("nic{i}")).force(),
+                2 => net.port(format!("nic{i}")).takeover(),
+                _ => net.dev(format!("nic{i}")),
+            }
         });
     }
-    let on_nets = |mut node: NodeBuilder, member: &[bool]| {
-        for (i, _) in member.iter().enumerate().filter(|(_, on)| **on) {
-            node = node.on(net_name(i));
-        }
-        node.via("none")
-    };
-    builder = builder.node("host", |node| on_nets(node, &good.host));
+    builder = builder.node("host", |node| {
+        let node = good.attach(node, Member { on: &good.host, number: 1, is_real: good.real });
+        if good.real { node.real() } else { node }
+    });
     let mut single = vec!["host".to_owned()];
     for (i, (router, count, member, addr)) in good.nodes.iter().enumerate() {
         let name = format!("{base}node{i}-");
         let make = |node: NodeBuilder| {
-            let node = on_nets(node, member);
+            let node = good.attach(node, Member { on: member, number: 10 * i + 11, is_real: false });
+            let node = match *count == 0 && good.nics[i] {
+                true => node.nic_at(format!("eth{i}"), format!("10.99.{i}.2/24")),
+                false => node,
+            };
             if *addr { node.addr(format!("8.8.8.{i}")) } else { node }
         };
         // The name of an array may not end with `-` either.
@@ -225,17 +299,31 @@ fn check_invariants(plan: &Plan) {
     let mut macs = BTreeSet::new();
     for node in plan.nodes() {
         for interface in &node.interfaces {
+            let moved: Vec<ipnet::IpNet>;
             let subnets = match interface.wire {
                 Wire::Net(net) => &plan.nets()[net].subnets,
                 Wire::Link(link) => &plan.links()[link].subnets,
+                Wire::Nic(nic) => {
+                    assert_eq!(plan.nics()[nic].name, interface.dev.name, "it keeps its name");
+                    moved = interface.addrs.iter().map(ipnet::IpNet::trunc).collect();
+                    &moved
+                }
             };
-            assert_eq!(interface.addrs.len(), subnets.len(), "an address in each family");
+            let machines = node.place == Place::HOST
+                && matches!(interface.wire, Wire::Net(net) if plan.nics().iter().any(|nic| {
+                    nic.usage == NicUsage::Shared { net } || nic.usage == NicUsage::Plugged { net, takeover: true }
+                }))
+                && plan.machine() == Some(Place::HOST);
+            let expected = if machines { 0 } else { subnets.len() };
+            assert_eq!(interface.addrs.len(), expected, "an address in each family");
             for addr in &interface.addrs {
                 assert!(addrs.insert(addr.addr()), "{addr} twice");
                 assert!(subnets.contains(&addr.trunc()), "{addr} outside {subnets:?}");
             }
-            assert!(macs.insert(interface.mac), "{} twice", interface.mac);
-            assert!(interface.mac.is_unicast());
+            if let Some(mac) = interface.mac {
+                assert!(macs.insert(mac), "{mac} twice");
+                assert!(mac.is_unicast());
+            }
         }
     }
     let mut subnets: Vec<ipnet::IpNet> = plan.nets().iter().flat_map(|net| net.subnets.clone()).collect();
@@ -253,6 +341,11 @@ fn check_steps(plan: &Plan) {
     let mut places = BTreeSet::from([0]);
     // Name and index of what there is in each namespace.
     let mut devices: BTreeMap<usize, BTreeMap<String, u32>> = BTreeMap::new();
+    if let Some(machine) = plan.machine() {
+        places.insert(machine.0);
+        let of_the_machine = plan.nics().iter().map(|nic| (nic.name.to_string(), Dev::OF_THE_MACHINE));
+        devices.entry(machine.0).or_default().extend(of_the_machine);
+    }
     let mut routes = BTreeSet::new();
     for step in plan.steps() {
         let place = step.place.0;
@@ -261,7 +354,7 @@ fn check_steps(plan: &Plan) {
             assert_eq!(*name, plan.places()[place]);
         }
         assert!(places.contains(&place), "{} before its namespace", step.op);
-        let mut add = |place: usize, dev: &netlab_topology::plan::Dev| {
+        let mut add = |place: usize, dev: &Dev| {
             let there = devices.entry(place).or_default();
             assert!(
                 dev.index >= 100 && there.values().all(|index| *index != dev.index),
@@ -291,15 +384,62 @@ fn check_steps(plan: &Plan) {
                 Some(dev)
             }
             Op::AddNamespace { .. } | Op::SetSysctl { .. } | Op::Nft(_) | Op::Iptables(_) => None,
-            Op::TakeNic { .. } | Op::PlugNic { .. } | Op::SetMaster { .. } | Op::AddMacvlan { .. } => None,
+            Op::TakeNic { nic, to, to_name, dev, .. } => {
+                assert_eq!(*to_name, plan.places()[to.0]);
+                add(to.0, dev);
+                Some(nic)
+            }
+            Op::AddMacvlan { parent, peer_place, peer, peer_name, .. } => {
+                assert_eq!(*peer_name, plan.places()[peer_place.0]);
+                add(peer_place.0, peer);
+                Some(parent)
+            }
+            Op::PlugNic { nic: dev, bridge, .. } | Op::SetMaster { dev, bridge } => {
+                let there = devices.get(&place).and_then(|there| there.get(bridge.name.as_str()));
+                assert_eq!(there, Some(&bridge.index), "{} before its bridge is there", step.op);
+                Some(dev)
+            }
         };
         if let Some(dev) = dev.filter(|dev| dev.name.as_str() != "lo") {
             let known = devices.get(&place).and_then(|there| there.get(dev.name.as_str()));
             assert_eq!(known, Some(&dev.index), "{} before {dev} is there", step.op);
         }
+        if let Op::TakeNic { nic, .. } = &step.op {
+            devices.entry(place).or_default().remove(nic.name.as_str());
+        }
     }
     let all: Vec<usize> = places.into_iter().collect();
     assert_eq!(all, (0..plan.places().len()).collect::<Vec<_>>());
+}
+
+/// Other devices in the machine stand wherever the old ones did, and nothing else changes.
+fn check_renaming(plan: &Plan, machine: Place) {
+    let mut asked = BTreeSet::new();
+    let mut back = BTreeMap::new();
+    let renamed = plan.with_devs(machine, &mut |dev, role| {
+        assert_eq!(role == DevRole::OfTheMachine, dev.is_of_the_machine());
+        assert!(asked.insert(dev.name.clone()), "{dev} is asked for twice");
+        let index = u32::try_from(asked.len()).expect("few devices") + 7000;
+        let name = match role {
+            DevRole::Port => IfName::new(format!("p{index}")).expect("a good name"),
+            _ => dev.name.clone(),
+        };
+        back.insert(name.clone(), dev.clone());
+        Dev { name, index }
+    });
+    for step in renamed.steps().iter().filter(|step| step.place == machine) {
+        let text = format!("{:?}", step.op);
+        assert!(!text.contains("index: 0 ") && !text.contains("index: 0}"), "{text}");
+    }
+    for net in renamed.nets().iter().filter(|net| net.place == machine) {
+        let devs = net.ports.iter().map(|port| &port.dev).chain(&net.bridge);
+        assert!(devs.into_iter().all(|dev| dev.index >= 7000), "{net:?}");
+        assert!(net.ports.iter().all(|port| port.dev.name.as_str().starts_with('p')), "{net:?}");
+    }
+    let same = plan.with_devs(machine, &mut |dev, _| dev.clone());
+    let again = renamed.with_devs(machine, &mut |dev, _| back[&dev.name].clone());
+    assert_eq!(format!("{same:?}"), format!("{plan:?}"));
+    assert_eq!(format!("{again:?}"), format!("{plan:?}"));
 }
 
 #[test]
@@ -370,6 +510,9 @@ proptest! {
         check_invariants(&plan);
         let again = topology.plan().expect("the same topology");
         prop_assert_eq!(format!("{plan:?}"), format!("{again:?}"));
+        if let Some(machine) = plan.machine() {
+            check_renaming(&plan, machine);
+        }
         property::holds_for(topology.text());
     }
 }

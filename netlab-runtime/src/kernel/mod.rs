@@ -31,5 +31,6 @@ pub(crate) use apply::apply;
 pub use error::BuildError;
 pub(crate) use error::write_lower;
 pub(crate) use linux::{Linux, Space};
-pub(crate) use socket::NetlinkSocket;
+pub(crate) use nft::transaction;
+pub(crate) use socket::{NetlinkSocket, Refused};
 pub(crate) use sysctl::Sysctls;

@@ -17,6 +17,8 @@ use netlink_packet_netfilter::nftables::{
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
+use super::socket::{NetlinkSocket, Refused};
+
 /// `NFNL_SUBSYS_NFTABLES`, which a batch names as the subsystem that it is for.
 const SUBSYSTEM: u16 = 10;
 
@@ -114,6 +116,11 @@ pub(crate) fn message(nft: &Nft) -> (u16, NetfilterMessage) {
         }
     };
     (flags, NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0), message))
+}
+
+/// Carries steps out as one transaction, in the namespace of the socket.
+pub(crate) fn transaction(socket: &mut NetlinkSocket, steps: &[Nft]) -> Result<(), Refused> {
+    socket.transaction(begin(), steps.iter().map(message), end())
 }
 
 fn expressions(matches: &[Match], action: Action) -> Vec<ListAttribute<ExpressionAttribute>> {

@@ -52,8 +52,8 @@ fn dump_place(lab: &Lab, place: Place) -> Result<NodeDump, LabError> {
     let mut fdb = Vec::new();
     for net in lab.nets() {
         let planned = &lab.plan().nets()[net.index()];
-        if planned.place == place {
-            fdb.push((planned.bridge.name.to_string(), net.fdb()?));
+        if let Some(bridge) = planned.bridge.as_ref().filter(|_| planned.place == place) {
+            fdb.push((bridge.name.to_string(), net.fdb()?));
         }
     }
     let rules = state.rules(place)?;

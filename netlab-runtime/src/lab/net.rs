@@ -52,6 +52,8 @@ impl Net {
 
     /// The bridge's forwarding table: which address is behind which port, and which node is there.
     ///
+    /// A net with `dev=` has no bridge here, and no entries.
+    ///
     /// By hand: `bridge fdb show br NET`.
     ///
     /// # Errors
@@ -59,6 +61,8 @@ impl Net {
     /// The kernel refused the question.
     pub fn fdb(&self) -> Result<Vec<FdbEntry>, LabError> {
         let PlannedNet { place, bridge, ports, .. } = self.plan();
+        // A net that is what an interface of the machine is on has its switch elsewhere.
+        let Some(bridge) = bridge else { return Ok(Vec::new()) };
         let names = self.state.interface_names(*place)?;
         let mut entries = self.state.ask(*place, "its forwarding table cannot be read", |socket| {
             inspect::fdb(socket, bridge.index, &names)

@@ -121,7 +121,7 @@ impl Node {
         addrs.first().copied().ok_or_else(|| {
             let nets = interfaces.iter().filter_map(|interface| match interface.wire {
                 Wire::Net(net) => Some(self.state.plan.nets()[net].name.as_str()),
-                Wire::Link(_) => None,
+                Wire::Link(_) | Wire::Nic(_) => None,
             });
             let nets: Vec<_> = nets.collect();
             let nets = if nets.is_empty() {

@@ -15,6 +15,18 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// since the kernel spends some 16 ms on each bridge, one after the other, while nobody else can build.
 const DEFAULT_RETIRE: usize = 512;
 
+/// The variables, and what each says.
+pub const VARIABLES: [(&str, &str); 8] = [
+    ("NETLAB_STRICT", "what cannot run here fails, rather than being ignored"),
+    ("CI", "likewise, unless NETLAB_STRICT=0"),
+    ("NETLAB_TIMEOUT", "the limit of tests that have none of their own"),
+    ("NETLAB_TIMEOUT_SCALE", "what every limit is multiplied by"),
+    ("NETLAB_THREADS", "how many tests run at once"),
+    ("RUST_TEST_THREADS", "likewise, unless NETLAB_THREADS is set"),
+    ("NETLAB_RETIRE", "of how many finished labs the namespaces are let go together"),
+    ("NETLAB_USERS", "`one`: a sandbox has no other user than root"),
+];
+
 /// What the environment says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

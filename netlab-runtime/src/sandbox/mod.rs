@@ -31,5 +31,6 @@ pub use privilege::may_change_the_machine;
 pub use retired::{raise_descriptor_limit, survivors_at_the_end};
 pub use survivors::Survivor;
 pub use unavailable::{Unavailable, probe};
+pub(crate) use users::user_name;
 pub use users::{Range, Ranges, probe as probe_users};
 pub use worker::Worker;

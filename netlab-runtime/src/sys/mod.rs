@@ -2,6 +2,7 @@
 //!
 //! Invariant: `unsafe` appears in no other module of this workspace.
 
+pub mod bpf;
 pub mod environment;
 pub mod fdpass;
 pub mod idmap;
@@ -11,4 +12,5 @@ pub mod ioctl;
 pub mod namespace;
 pub mod process;
 pub mod signal;
+pub mod tun;
 pub mod users;

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::syntax::{net_of_attachment, one_word, plain_or_quoted, sysctl_text};
+use crate::syntax::{net_of_attachment, nic_text, one_word, plain_or_quoted, sysctl_text};
 
 /// The items of a statement, as text.
 #[derive(Clone, Debug)]
@@ -66,6 +66,26 @@ impl NetBuilder {
     /// The largest packet it carries, in bytes.
     pub fn mtu(self, bytes: u32) -> Self {
         Self(self.0.attribute("mtu", bytes))
+    }
+
+    /// Makes an interface of the machine a port of its bridge.
+    pub fn port(self, nic: impl AsRef<str>) -> Self {
+        Self(self.0.add(format!("port={}", plain_or_quoted(nic.as_ref()))))
+    }
+
+    /// Gives its bridge the addresses and routes of that interface.
+    pub fn takeover(self) -> Self {
+        Self(self.0.add("takeover"))
+    }
+
+    /// Takes that interface although the machine is reached by it.
+    pub fn force(self) -> Self {
+        Self(self.0.add("force"))
+    }
+
+    /// Says that the net is what an interface of the machine is on.
+    pub fn dev(self, nic: impl AsRef<str>) -> Self {
+        Self(self.0.add(format!("dev={}", plain_or_quoted(nic.as_ref()))))
     }
 
     /// The MAC address of its bridge.
@@ -151,6 +171,28 @@ impl AttachmentBuilder {
     }
 }
 
+/// An interface of the machine in a node, being built.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing unless it is given back"]
+pub struct NicBuilder {
+    addrs: Vec<String>,
+    force: bool,
+}
+
+impl NicBuilder {
+    /// An address, with the prefix length of the subnet it is on.
+    pub fn addr(mut self, addr: impl Display) -> Self {
+        self.addrs.push(one_word(&addr.to_string()));
+        self
+    }
+
+    /// Takes it although the machine is reached by it.
+    pub fn force(mut self) -> Self {
+        self.force = true;
+        self
+    }
+}
+
 impl NodeBuilder {
     /// Puts it on a net, with addresses that are chosen.
     pub fn on(self, net: impl AsRef<str>) -> Self {
@@ -226,7 +268,28 @@ impl NodeBuilder {
         Self(self.0.add(sysctl_text(key.as_ref(), &value.to_string())))
     }
 
-    /// What its rules are made with.
+    /// Makes it the machine's own network; only the host can be.
+    pub fn real(self) -> Self {
+        Self(self.0.add("real"))
+    }
+
+    /// Moves an interface of the machine into it.
+    pub fn nic(self, name: impl AsRef<str>) -> Self {
+        self.nic_with(name, |nic| nic)
+    }
+
+    /// Moves an interface of the machine into it, with an address such as `"10.1.1.83/24"`.
+    pub fn nic_at(self, name: impl AsRef<str>, addr: impl Display) -> Self {
+        self.nic_with(name, |nic| nic.addr(addr))
+    }
+
+    /// Moves an interface of the machine into it, with all that can be said about that.
+    pub fn nic_with(self, name: impl AsRef<str>, nic: impl FnOnce(NicBuilder) -> NicBuilder) -> Self {
+        let NicBuilder { addrs, force } = nic(NicBuilder { addrs: Vec::new(), force: false });
+        Self(self.0.add(nic_text(name.as_ref(), force, &addrs)))
+    }
+
+    /// What its rules are made with: `"nft"` or `"iptables"`.
     pub fn firewall(self, name: impl Display) -> Self {
         Self(self.0.attribute("firewall", name))
     }

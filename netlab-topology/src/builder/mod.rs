@@ -3,5 +3,5 @@
 mod items;
 mod statements;
 
-pub use items::{AttachmentBuilder, LinkBuilder, NetBuilder, NodeBuilder};
+pub use items::{AttachmentBuilder, LinkBuilder, NetBuilder, NicBuilder, NodeBuilder};
 pub use statements::Builder;

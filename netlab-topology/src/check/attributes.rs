@@ -1,7 +1,7 @@
 //! What can be said of attributes one by one, without knowing the lab.
 
 use crate::diagnostic::{Report, Spanned};
-use crate::model::{NodeStatement, Statement, WireAttributes};
+use crate::model::{Firewall, NodeStatement, Statement, WireAttributes};
 use crate::name::{IfName, MacAddr};
 
 /// Names that mean something else to the kernel: `lo`, the directories beside those of interfaces in
@@ -78,6 +78,20 @@ fn node(node: &NodeStatement, whole: bool, report: &mut Report) {
     let attributes = &node.attributes;
     if let Some(forward) = attributes.forward.filter(|_| node.router) {
         report.error(forward.span, "`forward` means nothing on a router", "a router forwards already");
+    }
+    if let Some(real) = attributes.real.filter(|_| name != "host") {
+        report
+            .error(
+                real.span,
+                format!("`{name}` cannot be real"),
+                "only the host can be the machine's own network",
+            )
+            .help("write `node host real`; to move an interface of the machine in, `nic(eth1)=10.1.1.83/24`");
+    }
+    if let (Some(_), Some(Spanned { value: Firewall::Nft, span })) = (attributes.real, attributes.firewall) {
+        report
+            .error(span, "the machine's own rules are made with iptables", "its owner looks for them there")
+            .help("leave this out, or write `firewall=iptables`");
     }
     if whole && !node.router && attributes.forward.is_none() {
         let nat = attributes.nats.first().map(|nat| ("nat", nat.span));

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{MIN_MTU_V6, device_name};
-use super::draft::{Bridge, BridgePort, Draft};
+use super::draft::{Bridge, BridgePort, Draft, NicDraft, Sort};
 use crate::diagnostic::{Report, Spanned};
 use crate::model::WireAttributes;
 use crate::name::{IF_NAME_MAX, IfName, MacAddr};
-use crate::plan::{Dev, Family, Wire};
+use crate::plan::{Dev, Family, NicUsage, Wire};
 
 /// First index of a device of ours: the kernel's own (`lo`, fallback tunnels) have low numbers.
 const FIRST_INDEX: u32 = 100;
@@ -39,6 +39,7 @@ pub(super) fn name(draft: &mut Draft<'_>, report: &mut Report) {
     let mut devices = Devices::default();
     // What is given comes first, so that nothing chosen takes it.
     devices.given_macs(draft, report);
+    devices.given_names(draft);
     for net in 0..draft.nets.len() {
         devices.bridge(draft, net, report);
     }
@@ -56,7 +57,11 @@ pub(super) fn name(draft: &mut Draft<'_>, report: &mut Report) {
 #[derive(Debug, Default)]
 struct Devices {
     names: BTreeMap<Room, BTreeSet<String>>,
+    /// Names that interfaces are given, which no chosen one takes.
+    given: BTreeMap<Room, BTreeSet<String>>,
     macs: BTreeSet<MacAddr>,
+    /// The interface of the machine that is a port of a net.
+    plugged: BTreeMap<usize, Dev>,
     /// Numbers in shortened names, by what they begin with.
     shortened: BTreeMap<String, usize>,
 }
@@ -102,6 +107,13 @@ impl Devices {
                 return name;
             }
         }
+    }
+
+    /// The first name of `eth0`, `eth1`, ... from `number` on that is neither taken nor given.
+    fn free_name(&self, room: Room, number: usize) -> String {
+        let given = |name: &str| self.given.get(&room).is_some_and(|given| given.contains(name));
+        let names = (number..).map(|number| format!("eth{number}"));
+        names.into_iter().find(|name| !self.is_taken(room, name) && !given(name)).unwrap_or_default()
     }
 
     /// A locally administered MAC address: a hash (FNV-1a) of what it is for, so that it stays the same.
@@ -150,6 +162,36 @@ impl Devices {
         }
     }
 
+    /// Finds the names that are given. Those of interfaces of the machine are taken at once, in the machine and where they go.
+    fn given_names(&mut self, draft: &mut Draft<'_>) {
+        for (index, node) in draft.nodes.iter().enumerate() {
+            let given = node.interfaces.iter().filter_map(|i| i.attachment?.attributes.dev.as_ref());
+            self.given.entry(Room::Node(index)).or_default().extend(given.map(|dev| dev.value.clone()));
+        }
+        for at in 0..draft.nics.len() {
+            let nic = &draft.nics[at];
+            let Some(dev) = nic.dev() else { continue };
+            if draft.host_is_real() {
+                self.names.entry(HOST).or_default().insert(dev.name.as_str().to_owned());
+            }
+            match nic.usage {
+                NicUsage::Moved { node, interface } => {
+                    let dev = self.dev(Room::Node(node), dev.name, End::Near);
+                    draft.nodes[node].interfaces[interface].dev = Some(dev);
+                }
+                NicUsage::Plugged { net, .. } => {
+                    let room = if draft.host_is_on(net) { HOST } else { Room::Switch };
+                    let plugged = match room == HOST && draft.host_is_real() {
+                        true => dev,
+                        false => self.dev(room, dev.name, End::Near),
+                    };
+                    self.plugged.insert(net, plugged);
+                }
+                NicUsage::Shared { .. } => {}
+            }
+        }
+    }
+
     fn bridge(&mut self, draft: &mut Draft<'_>, net: usize, report: &mut Report) {
         let statement = draft.nets[net].statement;
         let name = &statement.name;
@@ -157,12 +199,17 @@ impl Devices {
         let has_v6 = draft.nets[net].subnets.iter().any(|subnet| subnet.family == Family::V6);
         check_mtu_v6(statement.attributes.mtu, has_v6, report);
 
-        let ports = draft.nets[net].joined - usize::from(draft.host_is_on(net));
+        let this = &draft.nets[net];
+        let ports =
+            this.joined - usize::from(draft.host_is_on(net)) + usize::from(self.plugged.contains_key(&net));
         if ports > MAX_PORTS {
             let label = format!("{ports} nodes besides the host, but a bridge has at most {MAX_PORTS} ports");
             report
                 .error(name.span, format!("too many nodes on `{}`", name.value), label)
                 .help("spread them over several nets with a router between");
+        }
+        if this.is_shared() {
+            return;
         }
 
         let host = draft.nodes[0].interface_on(Wire::Net(net));
@@ -187,21 +234,25 @@ impl Devices {
                     });
                 }
                 if self.is_taken(HOST, dev) {
-                    report.error(
-                        span,
-                        format!("the interface name `{dev}` is used twice"),
-                        "another net has it",
-                    );
+                    let label = match draft.nics.iter().any(|nic| nic.name.value == *dev) {
+                        true => "it is that of an interface of the machine",
+                        false => "another net has it",
+                    };
+                    report.error(span, format!("the interface name `{dev}` is used twice"), label);
                 }
                 let name = IfName::new(dev).unwrap_or_else(|_reported| self.short_name(HOST, "bridge", ""));
                 self.dev(HOST, name, End::Near)
             }
         };
-        draft.nets[net].bridge = Some(Bridge { dev, mac, mtu, ports: Vec::new() });
+        draft.nets[net].bridge =
+            Some(Bridge { dev, mac, mtu, ports: Vec::new(), plugged: self.plugged.remove(&net) });
     }
 
     fn interface(&mut self, draft: &mut Draft<'_>, node: usize, index: usize, report: &mut Report) {
-        let Draft { nets, links, nodes, .. } = draft;
+        let wire = draft.nodes[node].interfaces[index].wire;
+        let sort = draft.sort(node, wire);
+        let is_real = node == 0 && draft.host_is_real();
+        let Draft { nets, links, nodes, nics, .. } = draft;
         let Some(current) = nodes.get_mut(node) else { return };
         let (speaks, broken) = (current.speaks(), current.broken);
         let (name, member) = (&current.name, current.member);
@@ -210,6 +261,7 @@ impl Devices {
         let (on_wire, wire_name) = match interface.wire {
             Wire::Net(net) => (&nets[net].statement.attributes, nets[net].statement.name.value.as_str()),
             Wire::Link(link) => (&links[link].statement.attributes, links[link].name.as_str()),
+            Wire::Nic(_) => return,
         };
 
         let wire_mtu = mtu_of(on_wire);
@@ -224,8 +276,10 @@ impl Devices {
             {
                 check_mtu_v6(on_wire.mtu, has_v6, report);
             }
+            // Without an mtu of the net it is that of the machine's interface.
+            let unknown = matches!(sort, Sort::Macvlan | Sort::OfTheMachine) && on_wire.mtu.is_none();
             let wire_broken = matches!(interface.wire, Wire::Net(net) if nets[net].broken);
-            if let Some(mtu) = own_mtu.filter(|mtu| mtu.value > wire_mtu && !wire_broken) {
+            if let Some(mtu) = own_mtu.filter(|mtu| mtu.value > wire_mtu && !wire_broken && !unknown) {
                 let label = format!("`{wire_name}` carries at most {wire_mtu} bytes");
                 report
                     .error(mtu.span, "this mtu is larger than that of the net", label)
@@ -241,9 +295,19 @@ impl Devices {
             interface.dev = Some(bridge.dev.clone());
             return;
         }
-        let given = own.and_then(|own| own.dev.as_ref());
-        let text = given.map_or_else(|| format!("eth{index}"), |given| given.value.clone());
+        if let (Sort::OfTheMachine, Wire::Net(net)) = (sort, interface.wire) {
+            let nic = nics.iter().find(|nic| nic.usage == NicUsage::Shared { net });
+            interface.dev = nic.and_then(NicDraft::dev);
+            return;
+        }
         let room = Room::Node(node);
+        let given = own.and_then(|own| own.dev.as_ref());
+        let text = match given {
+            Some(given) => given.value.clone(),
+            // In the machine a name says what is at the other end.
+            None if is_real => self.short_name(room, wire_name, "").to_string(),
+            None => self.free_name(room, index),
+        };
         if self.is_taken(room, &text) && speaks && !broken {
             let span = given.map_or(interface.span, |given| given.span);
             let label = format!("another interface of `{name}` has it");
@@ -257,7 +321,7 @@ impl Devices {
         if let Ok(name) = IfName::new(text) {
             let end = match interface.wire {
                 Wire::Link(link) if links[link].ends[0] != (node, index) => End::Far,
-                Wire::Net(_) | Wire::Link(_) => End::Near,
+                Wire::Net(_) | Wire::Link(_) | Wire::Nic(_) => End::Near,
             };
             interface.dev = Some(self.dev(room, name, end));
         }
@@ -265,6 +329,9 @@ impl Devices {
 
     /// The bridge's side of each member's veth pair.
     fn ports(&mut self, draft: &mut Draft<'_>, net: usize) {
+        if draft.nets[net].is_shared() {
+            return;
+        }
         let room = if draft.host_is_on(net) { HOST } else { Room::Switch };
         for at in 0..draft.nets[net].members.len() {
             let (node, interface) = draft.nets[net].members[at];

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::address::Subnet;
-use crate::diagnostic::{Span, enumerate};
-use crate::model::{Attachment, LinkStatement, NetStatement, NodeStatement};
+use crate::diagnostic::{Span, Spanned, enumerate};
+use crate::model::{Attachment, LinkStatement, NetStatement, Nic, NodeStatement};
 use crate::name::{IfName, MacAddr};
-use crate::plan::{Dev, Family, Proto, Wire};
+use crate::plan::{Dev, Family, NicUsage, Proto, Wire};
 
 /// A topology on its way to being a plan.
 #[derive(Debug, Default)]
@@ -18,6 +18,27 @@ pub(super) struct Draft<'t> {
     /// The host first.
     pub nodes: Vec<Node<'t>>,
     pub arrays: Vec<Array<'t>>,
+    /// The interfaces of the machine.
+    pub nics: Vec<NicDraft<'t>>,
+}
+
+/// An interface of the machine that the lab uses.
+#[derive(Debug)]
+pub(super) struct NicDraft<'t> {
+    pub name: &'t Spanned<String>,
+    pub usage: NicUsage,
+    pub force: bool,
+    /// Of one that is moved: the node and its interface, and the subnets of its addresses.
+    pub end: Option<(usize, usize)>,
+    pub subnets: Vec<Subnet>,
+}
+
+impl NicDraft<'_> {
+    /// As the machine has it.
+    pub fn dev(&self) -> Option<Dev> {
+        let name = IfName::new(&self.name.value).ok()?;
+        Some(Dev { name, index: Dev::OF_THE_MACHINE })
+    }
 }
 
 #[derive(Debug)]
@@ -33,6 +54,39 @@ pub(super) struct Net<'t> {
     pub bridge: Option<Bridge>,
 }
 
+impl Net<'_> {
+    /// Whether it is what an interface of the machine is on, without a bridge (`dev=`).
+    pub fn is_shared(&self) -> bool {
+        self.statement.uplink.dev.is_some() && self.statement.uplink.port.is_none()
+    }
+
+    /// Whether it is joined to a network of somebody's, in subnets that are theirs.
+    pub fn is_somebodys(&self) -> bool {
+        let uplink = &self.statement.uplink;
+        (uplink.port.is_some() || uplink.dev.is_some()) && !self.statement.subnets.is_empty()
+    }
+
+    /// Whether its bridge gets what an interface of the machine had.
+    pub fn takes_over(&self) -> bool {
+        self.statement.uplink.port.is_some() && self.statement.uplink.takeover.is_some()
+    }
+}
+
+/// What kind of device an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// One end of a veth pair.
+    Veth,
+    /// The bridge of a net that the host is on.
+    Bridge,
+    /// On an interface of the machine.
+    Macvlan,
+    /// An interface of the machine, where it was, as it was.
+    OfTheMachine,
+    /// An interface of the machine, moved into the node.
+    Moved,
+}
+
 /// A net's bridge and its ports, one for each member except the host.
 #[derive(Clone, Debug)]
 pub(super) struct Bridge {
@@ -40,6 +94,8 @@ pub(super) struct Bridge {
     pub mac: MacAddr,
     pub mtu: u32,
     pub ports: Vec<BridgePort>,
+    /// The interface of the machine that is a port as well, as it is called beside the bridge.
+    pub plugged: Option<Dev>,
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +165,11 @@ impl Node<'_> {
         self.member == 0
     }
 
+    /// Whether it is the machine's own network.
+    pub fn is_real(&self) -> bool {
+        self.name == "host" && self.statement.is_some_and(|s| s.attributes.real.is_some())
+    }
+
     /// Its first address of a family on a wire.
     pub fn addr_on(&self, wire: Wire, family: Family) -> Option<IpNet> {
         self.interfaces.iter().filter(|i| i.wire == wire).find_map(|i| i.addr(family))
@@ -136,6 +197,8 @@ pub(super) struct Interface<'t> {
     pub wire: Wire,
     /// None for the end of a link.
     pub attachment: Option<&'t Attachment>,
+    /// For an interface of the machine that is moved in.
+    pub nic: Option<&'t Nic>,
     /// Where errors point: the attachment's net, or the node's name in the link.
     pub span: Span,
     pub addrs: Vec<IpNet>,
@@ -168,6 +231,7 @@ impl Draft<'_> {
         match wire {
             Wire::Net(net) => &self.nets[net].statement.name.value,
             Wire::Link(link) => &self.links[link].name,
+            Wire::Nic(nic) => &self.nics[nic].name.value,
         }
     }
 
@@ -175,6 +239,7 @@ impl Draft<'_> {
         match wire {
             Wire::Net(net) => &self.nets[net].subnets,
             Wire::Link(link) => &self.links[link].subnets,
+            Wire::Nic(nic) => &self.nics[nic].subnets,
         }
     }
 
@@ -183,13 +248,15 @@ impl Draft<'_> {
         match wire {
             Wire::Net(net) => &self.nets[net].members,
             Wire::Link(link) => &self.links[link].ends,
+            Wire::Nic(nic) => self.nics[nic].end.as_slice(),
         }
     }
 
-    /// All subnets, of nets and then of links.
+    /// All subnets, of nets, then of links, then of interfaces of the machine.
     pub fn all_subnets(&self) -> impl Iterator<Item = Subnet> + '_ {
         let nets = self.nets.iter().flat_map(|net| &net.subnets);
-        nets.chain(self.links.iter().flat_map(|link| &link.subnets)).copied()
+        let links = self.links.iter().flat_map(|link| &link.subnets);
+        nets.chain(links).chain(self.nics.iter().flat_map(|nic| &nic.subnets)).copied()
     }
 
     /// The names of a node's wires, for errors.
@@ -199,6 +266,49 @@ impl Draft<'_> {
             0 => format!("`{}` is on no net", self.nodes[node].name),
             _ => format!("nets of `{}`: {}", self.nodes[node].name, enumerate(wires)),
         }
+    }
+
+    /// Whether the host is the machine's own network.
+    pub fn host_is_real(&self) -> bool {
+        self.nodes[0].is_real()
+    }
+
+    /// What an interface of a node is made as.
+    pub fn sort(&self, node: usize, wire: Wire) -> Sort {
+        match wire {
+            Wire::Nic(_) => Sort::Moved,
+            Wire::Net(net) if self.nets[net].is_shared() => match node == 0 && self.host_is_real() {
+                true => Sort::OfTheMachine,
+                false => Sort::Macvlan,
+            },
+            Wire::Net(_) if node == 0 => Sort::Bridge,
+            Wire::Net(_) | Wire::Link(_) => Sort::Veth,
+        }
+    }
+
+    /// The MTU that is written for an interface, or for what it is on.
+    pub fn given_mtu(&self, interface: &Interface<'_>) -> Option<u32> {
+        let on_wire = match interface.wire {
+            Wire::Net(net) => self.nets[net].statement.attributes.mtu,
+            Wire::Link(link) => self.links[link].statement.attributes.mtu,
+            Wire::Nic(_) => None,
+        };
+        let own = interface.attachment.and_then(|attachment| attachment.attributes.mtu);
+        own.or(on_wire).map(|mtu| mtu.value)
+    }
+
+    /// Whether a node's interface on a net has what an interface of the machine has, or had: its addresses are not netlab's.
+    pub fn has_the_machines(&self, node: usize, wire: Wire) -> bool {
+        matches!(wire, Wire::Net(net) if node == 0
+            && self.host_is_real()
+            && (self.nets[net].is_shared() || self.nets[net].takes_over()))
+    }
+
+    /// The interface of the machine that a net is joined by.
+    pub fn nic_of(&self, net: usize) -> Option<&NicDraft<'_>> {
+        self.nics.iter().find(|nic| {
+            matches!(nic.usage, NicUsage::Plugged { net: of, .. } | NicUsage::Shared { net: of } if of == net)
+        })
     }
 
     /// Whether the host is on a net, and so has its bridge.

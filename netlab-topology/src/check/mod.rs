@@ -8,10 +8,12 @@ mod addresses;
 mod attributes;
 mod devices;
 mod draft;
+mod machine;
 mod names;
 mod nat;
 mod produce;
 mod routes;
+mod rules;
 mod steps;
 mod subnets;
 mod sysctls;
@@ -54,6 +56,7 @@ fn resolve<'t>(
     report: &mut Report,
 ) {
     attributes::check(statements, faulty, report);
+    machine::check(draft, report);
     subnets::choose(draft, report);
     addresses::assign(draft, report);
     devices::name(draft, report);

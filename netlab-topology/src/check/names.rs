@@ -3,7 +3,8 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use super::devices::MAX_PORTS;
-use super::draft::{Array, Draft, Interface, Link, Net, Node};
+use super::draft::{Array, Draft, Interface, Link, Net, NicDraft, Node};
+use super::machine;
 use crate::diagnostic::{Report, Span, Spanned, nearest, suggestion};
 use crate::model::{LinkStatement, NodeStatement, Statement};
 use crate::name::MacAddr;
@@ -77,6 +78,7 @@ pub(super) fn resolve<'t>(
                         broken: is_faulty(i),
                         bridge: None,
                     });
+                    machine::join(draft.nets.len() - 1, &mut draft);
                 }
             }
             Statement::Node(node) => {
@@ -127,9 +129,19 @@ fn new_node(name: String, statement: Option<&NodeStatement>, member: u32) -> Nod
     }
 }
 
-fn new_interface(wire: Wire, span: Span) -> Interface<'static> {
+pub(super) fn new_interface(wire: Wire, span: Span) -> Interface<'static> {
     let mac = MacAddr([0; 6]);
-    Interface { wire, attachment: None, span, addrs: Vec::new(), dev: None, mac, mtu: 0, offload: true }
+    Interface {
+        wire,
+        attachment: None,
+        nic: None,
+        span,
+        addrs: Vec::new(),
+        dev: None,
+        mac,
+        mtu: 0,
+        offload: true,
+    }
 }
 
 /// What is wrong with a name.
@@ -188,6 +200,7 @@ impl Names {
             report.error(*span, format!("`{name}` cannot name a node"), fault);
         } else if let Some(why) = match name.to_lowercase().as_str() {
             "switch" => Some("the namespace that holds the bridges has that name"),
+            "machine" => Some("the machine's own network has that name"),
             "localhost" => Some("in every node that name is the node itself"),
             "none" => Some("`via=none` means no default route"),
             _ => None,
@@ -352,6 +365,9 @@ impl Names {
                 draft.nodes[node].interfaces.push(Interface { attachment: Some(attachment), ..new });
             }
         }
+        for nic in &statement.attributes.nics {
+            machine::attach(nic, first, draft, report);
+        }
     }
 
     /// The node of a name; an error when there is none.
@@ -410,6 +426,10 @@ impl Names {
         }
         if let Some(link) = self.links.get(&name.value) {
             return Some(Wire::Link(*link));
+        }
+        let moved = |nic: &NicDraft<'_>| nic.end.is_some() && nic.name.value == name.value;
+        if let Some(nic) = draft.nics.iter().position(moved) {
+            return Some(Wire::Nic(nic));
         }
         if !self.lenient {
             let label = nets_here(&name.value, draft);

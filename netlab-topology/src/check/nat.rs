@@ -77,6 +77,8 @@ fn masquerade(
     // Both are resolved before either may fail.
     let out = own_wire(draft, names, node, &nat.net, report);
     let sources: Option<Vec<Option<IpNet>>> = match &nat.from {
+        // The machine forwards for others too.
+        None if draft.nodes[node].is_real() => out.map(|(wire, _)| labs_own(draft, wire)),
         None => Some(vec![None]),
         Some(Spanned { value: Origin::Subnet(subnet), span }) => {
             check_subnet(*subnet, *span, report).then(|| vec![Some(*subnet)])
@@ -87,6 +89,13 @@ fn masquerade(
     };
     let ((wire, out), sources) = (out?, sources?);
     Some((wire, sources.into_iter().map(|source| Rule::Masquerade { out, source }).collect()))
+}
+
+/// The subnets of the lab that are not on a wire, nor somebody else's.
+fn labs_own(draft: &Draft<'_>, out: Wire) -> Vec<Option<IpNet>> {
+    let nets = (0..draft.nets.len()).filter(|net| !draft.nets[*net].is_shared()).map(Wire::Net);
+    let wires = nets.chain((0..draft.links.len()).map(Wire::Link)).filter(|wire| *wire != out);
+    wires.flat_map(|wire| draft.subnets(wire)).map(|subnet| Some(subnet.net())).collect()
 }
 
 /// Reports a subnet that has bits behind its prefix.

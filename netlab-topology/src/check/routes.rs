@@ -74,6 +74,7 @@ impl Gateways {
         match wire {
             Wire::Net(net) => &self.nets[net],
             Wire::Link(link) => &self.links[link],
+            Wire::Nic(_) => &[],
         }
     }
 }
@@ -140,7 +141,8 @@ fn default_routes(
             }
         }
     }
-    if !none && !failed {
+    // The machine has its own default routes; what is written is added to them.
+    if !none && !failed && !draft.nodes[node].is_real() {
         // What `via` says nothing about goes by the rule.
         let mut ambiguous = Vec::new();
         for family in FAMILIES {
@@ -232,12 +234,16 @@ fn on_own_net(
     report: &mut Report,
 ) -> Option<NextHop> {
     let this = &draft.nodes[node];
-    let interface = this.interfaces.iter().position(|i| i.addrs.iter().any(|own| own.contains(&addr)));
+    let interface = this.interfaces.iter().position(|i| {
+        i.addrs.iter().any(|own| own.contains(&addr))
+            || draft.has_the_machines(node, i.wire) && draft.subnets(i.wire).iter().any(|s| s.contains(addr))
+    });
     if interface.is_none() && !this.broken {
         let subnets: Vec<String> =
             this.interfaces.iter().flat_map(|i| &i.addrs).map(|own| own.trunc().to_string()).collect();
         let label = match subnets.is_empty() {
-            true => format!("`{}` is on no net", this.name),
+            true if this.interfaces.is_empty() => format!("`{}` is on no net", this.name),
+            true => format!("`{}` has no address", this.name),
             false => format!("subnets of `{}`: {}", this.name, enumerate(subnets.iter().map(String::as_str))),
         };
         report.error(span, format!("`{addr}` is not next to `{}`", this.name), label);
@@ -366,7 +372,7 @@ fn static_route(
                 }
                 return None;
             };
-            if this.interfaces[interface].addr(family).is_none() {
+            if this.interfaces[interface].addr(family).is_none() && !draft.has_the_machines(node, wire) {
                 wrong_family(report, &this.name);
                 return None;
             }

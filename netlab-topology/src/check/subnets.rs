@@ -47,9 +47,12 @@ pub(super) fn choose(draft: &mut Draft<'_>, report: &mut Report) {
         }
     }
     overlaps(&written, &mut taken, report);
+    nics(draft, &mut taken, report);
 
     for i in 0..draft.nets.len() {
-        if !draft.nets[i].statement.subnets.is_empty() || draft.nets[i].broken {
+        // A network that is there already has its own subnets.
+        let this = &draft.nets[i];
+        if !this.statement.subnets.is_empty() || this.broken || this.is_shared() {
             continue;
         }
         for (family, highest) in needs(draft, i) {
@@ -125,6 +128,33 @@ fn overlaps(written: &[(Subnet, Span, String)], taken: &mut Taken, report: &mut 
     }
 }
 
+/// Gives interfaces of the machine in nodes the subnets of their addresses.
+///
+/// Several may be on the same network, and a net may be joined to it; a net of the lab's own cannot have its subnet.
+fn nics(draft: &mut Draft<'_>, taken: &mut Taken, report: &mut Report) {
+    for at in 0..draft.nics.len() {
+        let Some((node, interface)) = draft.nics[at].end else { continue };
+        let addrs = draft.nodes[node].interfaces[interface].nic.map_or(&[][..], |nic| &nic.addrs);
+        for Spanned { value, span } in addrs {
+            let subnet = Subnet::of(*value);
+            let nets = draft.nets.iter().filter(|net| {
+                let uplink = &net.statement.uplink;
+                uplink.port.is_none() && uplink.dev.is_none()
+            });
+            let nets = nets.flat_map(|net| net.subnets.iter().map(|s| (s, &net.statement.name.value)));
+            let links = draft.links.iter().flat_map(|link| link.subnets.iter().map(|s| (s, &link.name)));
+            if let Some((other, name)) = nets.chain(links).find(|(other, _)| other.overlaps(subnet)) {
+                let label = format!("`{}` is that of `{name}`, which is the lab's own", other.net());
+                report.error(*span, format!("`{}` overlaps another subnet", subnet.net()), label);
+            }
+            taken.foreign.push(subnet);
+            if !draft.nics[at].subnets.contains(&subnet) {
+                draft.nics[at].subnets.push(subnet);
+            }
+        }
+    }
+}
+
 /// The families a net without a subnet needs, with the highest number of a host there.
 fn needs(draft: &Draft<'_>, net: usize) -> Vec<(Family, u128)> {
     let mut highest: BTreeMap<Family, u128> = BTreeMap::new();
@@ -165,6 +195,8 @@ fn prefix_for(highest: u128) -> u8 {
 struct Taken {
     /// By their first address.
     subnets: BTreeMap<(Family, u128), Subnet>,
+    /// Those of interfaces of the machine, which may overlap.
+    foreign: Vec<Subnet>,
     /// Where to go on looking: subnets are never given back, so what is before stays taken.
     cursors: BTreeMap<(Family, u8, usize), u128>,
 }
@@ -173,8 +205,9 @@ impl Taken {
     /// One that overlaps.
     fn find(&self, subnet: Subnet) -> Option<Subnet> {
         let family = subnet.family;
-        let (_, candidate) = self.subnets.range((family, 0)..=(family, subnet.last())).next_back()?;
-        candidate.overlaps(subnet).then_some(*candidate)
+        let candidate = self.subnets.range((family, 0)..=(family, subnet.last())).next_back();
+        let own = candidate.map(|(_, candidate)| candidate).filter(|candidate| candidate.overlaps(subnet));
+        own.or_else(|| self.foreign.iter().find(|foreign| foreign.overlaps(subnet))).copied()
     }
 
     fn add(&mut self, subnet: Subnet) {

@@ -6,7 +6,7 @@ use super::draft::{Draft, Interface, Sysctls};
 use crate::diagnostic::{Report, enumerate};
 use crate::model::Sysctl;
 use crate::name::IfName;
-use crate::plan::Family;
+use crate::plan::{Family, device_of_key};
 
 /// Sorts the sysctls of every node.
 pub(super) fn resolve(draft: &mut Draft<'_>, report: &mut Report) {
@@ -30,10 +30,11 @@ pub(super) fn resolve(draft: &mut Draft<'_>, report: &mut Report) {
                 report.error(value.span, "this value cannot be set", "expected one line of text");
                 continue;
             }
-            let device = device(&key.value);
+            let device = device_of_key(&key.value);
             let of_kernel = device.as_deref().is_none_or(|device| matches!(device, "all" | "default" | "lo"));
+            // Which interfaces the machine has is known when the lab is built.
             let found = node.interfaces.iter().find(|i| device.as_deref() == i.name().map(IfName::as_str));
-            if !of_kernel && found.is_none() {
+            if !of_kernel && !node.is_real() && found.is_none() {
                 if !node.broken {
                     let names: Vec<&str> =
                         node.interfaces.iter().filter_map(|i| Some(i.name()?.as_str())).collect();
@@ -60,7 +61,7 @@ pub(super) fn resolve(draft: &mut Draft<'_>, report: &mut Report) {
                     continue;
                 }
             }
-            let list = if of_kernel { &mut sysctls.early } else { &mut sysctls.late };
+            let list = if found.is_none() { &mut sysctls.early } else { &mut sysctls.late };
             list.push((key.value.clone(), value.value.clone()));
         }
         node.sysctls = sysctls;
@@ -75,15 +76,4 @@ fn fault(key: &str) -> Option<&'static str> {
     let whole = key.split('.').all(|part| !part.is_empty() && !part.split('/').all(str::is_empty));
     let plain = key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | '_' | '~'));
     (!whole || !plain).then_some("expected words with dots between, as in `net.ipv4.ip_forward`")
-}
-
-/// The device that a key is for, if it is one of those there are for each device.
-fn device(key: &str) -> Option<String> {
-    let parts: Vec<&str> = key.split('.').collect();
-    match parts[..] {
-        ["net", "ipv4" | "ipv6", "conf" | "neigh", device, _] | ["net", "mpls", "conf", device, _] => {
-            Some(device.replace('/', "."))
-        }
-        _ => None,
-    }
 }

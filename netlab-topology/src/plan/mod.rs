@@ -6,9 +6,12 @@
 //! Invariant: no I/O. Invariant: a plan cannot be wrong through the user's fault; what the kernel refuses is
 //! the kernel's state.
 
+mod devs;
 mod hosts;
 mod op;
 
+pub use devs::DevRole;
+pub(crate) use devs::{device_of_key, key_of_device};
 pub use hosts::HostEntry;
 pub use op::{Action, Dev, Family, Hook, Iptables, Match, Nft, Op, Place, Proto, Step, Table, VethEnd};
 
@@ -27,6 +30,7 @@ pub struct Plan {
     pub(crate) arrays: Vec<NodeArray>,
     pub(crate) nets: Vec<PlannedNet>,
     pub(crate) links: Vec<PlannedLink>,
+    pub(crate) nics: Vec<PlannedNic>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -50,12 +54,12 @@ pub struct PlannedNode {
 pub struct PlannedInterface {
     /// Name and index.
     pub dev: Dev,
-    /// Hardware address.
-    pub mac: MacAddr,
-    /// Largest packet, in bytes.
-    pub mtu: u32,
+    /// Hardware address; none where it is that of an interface of the machine.
+    pub mac: Option<MacAddr>,
+    /// Largest packet, in bytes; none where it is that of an interface of the machine.
+    pub mtu: Option<u32>,
     /// Addresses with the prefix length of the subnet, those of IPv4 first, each family in the order of the
-    /// topology.
+    /// topology. What an interface of the machine has, or a bridge took over from one, is not among them.
     pub addrs: Vec<IpNet>,
     /// What it is attached to.
     pub wire: Wire,
@@ -68,6 +72,8 @@ pub enum Wire {
     Net(usize),
     /// A link, by its index in [`Plan::links`].
     Link(usize),
+    /// What an interface of the machine that was moved in is wired to, by its index in [`Plan::nics`].
+    Nic(usize),
 }
 
 /// The nodes that one declaration `name[count]` makes.
@@ -86,10 +92,11 @@ pub struct PlannedNet {
     pub name: String,
     /// Its subnets, at most one of each family.
     pub subnets: Vec<IpNet>,
-    /// The namespace its bridge is in: the host if the host is on the net, else the switch namespace.
+    /// The namespace its bridge is in: the host if the host is on the net, else the switch namespace. Without a bridge, the
+    /// machine.
     pub place: Place,
-    /// The bridge.
-    pub bridge: Dev,
+    /// The bridge; none when the net is what an interface of the machine is on (`dev=`).
+    pub bridge: Option<Dev>,
     /// The bridge's ports; the host, when it is on the net, has none, since the bridge is its interface.
     pub ports: Vec<Port>,
 }
@@ -114,6 +121,41 @@ pub struct PlannedLink {
     pub ends: [(usize, usize); 2],
     /// Its subnets, at most one of each family.
     pub subnets: Vec<IpNet>,
+}
+
+/// An interface of the machine that the lab uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedNic {
+    /// Its name.
+    pub name: IfName,
+    /// What for.
+    pub usage: NicUsage,
+    /// Whether it is taken although the machine is reached by it.
+    pub force: bool,
+}
+
+/// What an interface of the machine is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NicUsage {
+    /// It is moved into a node (`nic(...)`).
+    Moved {
+        /// The node, as an index of [`Plan::nodes`].
+        node: usize,
+        /// Which of its interfaces it is there, as an index of [`PlannedNode::interfaces`].
+        interface: usize,
+    },
+    /// It is made a port of a net's bridge (`port=`), and moved to it where that is not in the machine.
+    Plugged {
+        /// The net, as an index of [`Plan::nets`].
+        net: usize,
+        /// Whether the bridge gets its addresses and routes.
+        takeover: bool,
+    },
+    /// It stays as it is; nodes are on its net by macvlan (`dev=`).
+    Shared {
+        /// The net, as an index of [`Plan::nets`].
+        net: usize,
+    },
 }
 
 impl Plan {
@@ -156,6 +198,11 @@ impl Plan {
         &self.links
     }
 
+    /// The interfaces of the machine that the lab uses: those of nets, then those of nodes, each in order of declaration.
+    pub fn nics(&self) -> &[PlannedNic] {
+        &self.nics
+    }
+
     /// What has to be done, in an order that works.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -194,6 +241,7 @@ impl Plan {
         match wire {
             Wire::Net(net) => &self.nets[net].name,
             Wire::Link(link) => &self.links[link].name,
+            Wire::Nic(nic) => self.nics[nic].name.as_str(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The bus diagram: nodes in a row, a line for each net, a stem down from each node to each of its nets.
 
 use super::canvas::Canvas;
-use super::labels::{host_parts, is_drawn, roles};
+use super::labels::{host_parts, is_drawn, line_of, moved, roles, uplink};
 use crate::plan::{Plan, Wire};
 
 /// Columns between two stems of a node.
@@ -13,6 +13,8 @@ struct Line {
     /// At most one of each family.
     subnets: Vec<String>,
     is_net: bool,
+    /// The interface of the machine that it leads to.
+    uplink: String,
 }
 
 /// The way from a node down to a line.
@@ -36,7 +38,8 @@ pub(super) fn draw(plan: &Plan, width: usize) -> Option<String> {
     let (cells, nodes_width) = cells(plan)?;
     let margin = lines.iter().map(|line| line.name.len() + 1).max().unwrap_or(0);
     let tail = lines.iter().flat_map(|line| &line.subnets).map(|subnet| subnet.len() + 1).max().unwrap_or(0);
-    if margin + nodes_width + tail > width {
+    let uplinks = lines.iter().map(|line| line.uplink.len()).max().unwrap_or(0);
+    if margin + nodes_width + uplinks + tail > width {
         return None;
     }
     let mut canvas = Canvas::default();
@@ -54,15 +57,17 @@ pub(super) fn draw(plan: &Plan, width: usize) -> Option<String> {
         let ends = stems().filter(|stem| stem.line == i).map(|stem| stem.x);
         let (from, to) = match line.is_net {
             true => (0, nodes_width.saturating_sub(1)),
+            false if !line.uplink.is_empty() => (ends.min().unwrap_or(0), nodes_width.saturating_sub(1)),
             false => (ends.clone().min().unwrap_or(0), ends.max().unwrap_or(0)),
         };
         for x in from..=to {
             canvas.put(margin + x, y, if line.is_net { '═' } else { '─' });
         }
         canvas.text(0, y, &line.name);
+        canvas.text(margin + nodes_width, y, &line.uplink);
         // The last stands beside the line, the one before it above.
         for (up, subnet) in line.subnets.iter().rev().enumerate() {
-            canvas.text(margin + nodes_width + 1, y - up, subnet);
+            canvas.text(margin + nodes_width + uplinks + 1, y - up, subnet);
         }
     }
     for stem in stems() {
@@ -89,17 +94,34 @@ pub(super) fn draw(plan: &Plan, width: usize) -> Option<String> {
 }
 
 fn lines(plan: &Plan) -> Vec<Line> {
-    let nets = plan.nets().iter().map(|net| Line {
+    let uplink = |wire| uplink(plan, wire).map(|uplink| format!("[{uplink}]")).unwrap_or_default();
+    let nets = plan.nets().iter().enumerate().map(|(index, net)| Line {
+        uplink: uplink(Wire::Net(index)),
         name: net.name.clone(),
         subnets: net.subnets.iter().map(ToString::to_string).collect(),
         is_net: true,
     });
     let links = plan.links().iter().map(|link| Line {
+        uplink: String::new(),
         name: link.name.clone(),
         subnets: link.subnets.iter().map(ToString::to_string).collect(),
         is_net: false,
     });
-    nets.chain(links).collect()
+    let nics = moved(plan).into_iter().map(|nic| Line {
+        uplink: uplink(Wire::Nic(nic)),
+        name: String::new(),
+        subnets: subnets_of(plan, nic),
+        is_net: false,
+    });
+    nets.chain(links).chain(nics).collect()
+}
+
+/// The subnets that an interface of the machine is on in its node, one of each family.
+fn subnets_of(plan: &Plan, nic: usize) -> Vec<String> {
+    let interfaces = plan.nodes().iter().flat_map(|node| &node.interfaces);
+    let addrs: Vec<_> = interfaces.filter(|i| i.wire == Wire::Nic(nic)).flat_map(|i| &i.addrs).collect();
+    let first = |v4| addrs.iter().find(|addr| addr.addr().is_ipv4() == v4);
+    [first(true), first(false)].into_iter().flatten().map(|addr| addr.trunc().to_string()).collect()
 }
 
 /// All cells and their width together; nothing when there are too many to be worth it.
@@ -131,13 +153,7 @@ fn cell(plan: &Plan, index: usize, x: usize, role: &str) -> Cell {
     let mut ends: Vec<(usize, String)> = node
         .interfaces
         .iter()
-        .map(|interface| {
-            let line = match interface.wire {
-                Wire::Net(net) => net,
-                Wire::Link(link) => plan.nets().len() + link,
-            };
-            (line, host_parts(interface))
-        })
+        .map(|interface| (line_of(plan, interface.wire), host_parts(interface)))
         .collect();
     ends.sort_by_key(|(line, _)| std::cmp::Reverse(*line));
     let stems_width = ends.len().saturating_sub(1) * STEP + 1;

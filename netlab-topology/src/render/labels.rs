@@ -3,19 +3,27 @@
 use ipnet::IpNet;
 
 use crate::plan::{Action, Place};
-use crate::plan::{Nft, Op, Plan, PlannedInterface};
+use crate::plan::{Iptables, Nft, NicUsage, Op, Plan, PlannedInterface, PlannedNic, Wire};
 
 /// Whether a node is drawn: the host is not, where the topology does not use it.
 pub(super) fn is_drawn(plan: &Plan, node: usize) -> bool {
-    plan.nodes()[node].place != Place::HOST || !plan.nodes()[node].interfaces.is_empty()
+    let this = &plan.nodes()[node];
+    this.place != Place::HOST || plan.machine() == Some(Place::HOST) || !this.interfaces.is_empty()
 }
 
-/// What each node does beside being there: `router`, `router NAT`, ...
+/// What each node does beside being there: `real`, `router`, `router NAT`, ...
 pub(super) fn roles(plan: &Plan) -> Vec<String> {
-    let mut words: Vec<Vec<&str>> =
-        plan.nodes().iter().map(|node| if node.forwards { vec!["router"] } else { Vec::new() }).collect();
+    let mut words: Vec<Vec<&str>> = Vec::new();
+    for node in plan.nodes() {
+        let real = (plan.machine() == Some(node.place)).then_some("real");
+        words.push(real.into_iter().chain(node.forwards.then_some("router")).collect());
+    }
     for step in plan.steps() {
-        let Op::Nft(Nft::AddRule { action, .. }) = &step.op else { continue };
+        let (Op::Nft(Nft::AddRule { action, .. }) | Op::Iptables(Iptables::AddRule { action, .. })) =
+            &step.op
+        else {
+            continue;
+        };
         let word = match action {
             Action::Masquerade => "NAT",
             Action::Dnat { .. } => "DNAT",
@@ -54,4 +62,30 @@ fn host_part(addr: IpNet) -> String {
 /// The subnets of a net or link.
 pub(super) fn subnets(subnets: &[IpNet]) -> String {
     subnets.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The interface of the machine that a wire leads to, in the words of the language: `port eth1`.
+pub(super) fn uplink(plan: &Plan, wire: Wire) -> Option<String> {
+    let of_wire = |(index, nic): (usize, &PlannedNic)| match nic.usage {
+        NicUsage::Plugged { net, .. } => (wire == Wire::Net(net)).then(|| format!("port {}", nic.name)),
+        NicUsage::Shared { net } => (wire == Wire::Net(net)).then(|| format!("dev {}", nic.name)),
+        NicUsage::Moved { .. } => (wire == Wire::Nic(index)).then(|| format!("nic {}", nic.name)),
+    };
+    plan.nics().iter().enumerate().find_map(of_wire)
+}
+
+/// The interfaces of the machine that were moved into nodes, as indices of [`Plan::nics`].
+pub(super) fn moved(plan: &Plan) -> Vec<usize> {
+    let is_moved = |index: &usize| matches!(plan.nics()[*index].usage, NicUsage::Moved { .. });
+    (0..plan.nics().len()).filter(is_moved).collect()
+}
+
+/// Which line of a drawing a wire is: nets come first, then links, then interfaces of the machine in nodes.
+pub(super) fn line_of(plan: &Plan, wire: Wire) -> usize {
+    let (nets, links) = (plan.nets().len(), plan.links().len());
+    match wire {
+        Wire::Net(net) => net,
+        Wire::Link(link) => nets + link,
+        Wire::Nic(nic) => nets + links + moved(plan).iter().take_while(|moved| **moved != nic).count(),
+    }
 }

@@ -1,6 +1,6 @@
 //! The list: each net with its members, for what is too wide to draw.
 
-use super::labels::{is_drawn, roles, subnets};
+use super::labels::{is_drawn, line_of, moved, roles, subnets, uplink};
 use crate::plan::{Plan, PlannedInterface, Wire};
 
 /// A net or link with its members.
@@ -49,9 +49,11 @@ pub(super) fn draw(plan: &Plan) -> String {
 
 fn branches(plan: &Plan) -> Vec<Branch<'_>> {
     let mut branches: Vec<Branch<'_>> = Vec::new();
-    for net in plan.nets() {
-        branches
-            .push(Branch { title: format!("{}  {}", net.name, subnets(&net.subnets)), members: Vec::new() });
+    for (index, net) in plan.nets().iter().enumerate() {
+        let uplink = uplink(plan, Wire::Net(index)).map(|uplink| format!("[{uplink}]"));
+        let title = [Some(net.name.clone()), Some(subnets(&net.subnets)), uplink];
+        let title: Vec<String> = title.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        branches.push(Branch { title: title.join("  "), members: Vec::new() });
     }
     for link in plan.links() {
         branches.push(Branch {
@@ -59,13 +61,13 @@ fn branches(plan: &Plan) -> Vec<Branch<'_>> {
             members: Vec::new(),
         });
     }
+    for nic in moved(plan) {
+        let title = uplink(plan, Wire::Nic(nic)).map(|uplink| format!("[{uplink}]")).unwrap_or_default();
+        branches.push(Branch { title, members: Vec::new() });
+    }
     for (index, node) in plan.nodes().iter().enumerate() {
         for interface in &node.interfaces {
-            let branch = match interface.wire {
-                Wire::Net(net) => net,
-                Wire::Link(link) => plan.nets().len() + link,
-            };
-            branches[branch].members.push((index, interface));
+            branches[line_of(plan, interface.wire)].members.push((index, interface));
         }
     }
     branches

@@ -8,7 +8,7 @@ use super::values;
 use super::words::{Meaning, On, meaning, words_on};
 use crate::diagnostic::{Span, Spanned, suggestion};
 use crate::model::{
-    Dnat, Firewall, Hop, Nat, NodeAttributes, Origin, Route, Sysctl, Target, Via, WireAttributes,
+    Dnat, Firewall, Hop, Nat, Nic, NodeAttributes, Origin, Route, Sysctl, Target, Uplink, Via, WireAttributes,
 };
 
 impl<'s> Parser<'_, 's> {
@@ -74,6 +74,22 @@ impl<'s> Parser<'_, 's> {
         }
     }
 
+    /// `port=IF`, `dev=IF`, `takeover` or `force`, of a net.
+    pub(super) fn uplink(&mut self, uplink: &mut Uplink) -> Parsed<()> {
+        let word = self.next();
+        let flag = Spanned::new((), word.span);
+        match &*word.text {
+            "takeover" => self.set(&mut uplink.takeover, &word, flag),
+            "force" => self.set(&mut uplink.force, &word, flag),
+            name => {
+                let slot = if name == "port" { &mut uplink.port } else { &mut uplink.dev };
+                self.expect(Kind::Equals, &format!("`=`, as in `{name}=eth1`"))?;
+                let value = self.name("the name of an interface of the machine")?;
+                self.set(slot, &word, value)
+            }
+        }
+    }
+
     /// An attribute of a node, whose word has been read; no attribute is a net.
     pub(super) fn node_attribute(
         &mut self,
@@ -84,6 +100,11 @@ impl<'s> Parser<'_, 's> {
             return Ok(false);
         }
         match &*word.text {
+            "real" => self.set(&mut attributes.real, word, Spanned::new((), word.span))?,
+            "nic" => {
+                let nic = self.nic(word)?;
+                attributes.nics.push(nic);
+            }
             "forward" => self.set(&mut attributes.forward, word, Spanned::new((), word.span))?,
             "via" => {
                 self.expect(Kind::Equals, "`=`, as in `via=gw`")?;
@@ -106,12 +127,13 @@ impl<'s> Parser<'_, 's> {
             }
             "firewall" => {
                 self.expect(Kind::Equals, "`=`, as in `firewall=nft`")?;
-                let token = self.text("`nft`")?;
+                let token = self.text("`nft` or `iptables`")?;
                 if !self.is_attribute(&token, On::Firewall)? {
-                    let label = "expected `nft`";
+                    let label = "expected `nft` or `iptables`";
                     return self.fail(token.span, format!("unknown firewall `{}`", token.text), label);
                 }
-                self.set(&mut attributes.firewall, word, Spanned::new(Firewall::Nft, token.span))?;
+                let firewall = if token.text == "iptables" { Firewall::Iptables } else { Firewall::Nft };
+                self.set(&mut attributes.firewall, word, Spanned::new(firewall, token.span))?;
             }
             "route" => {
                 let route = self.in_parentheses(word, Self::route)?;
@@ -131,6 +153,34 @@ impl<'s> Parser<'_, 's> {
             }
         }
         Ok(true)
+    }
+
+    /// `nic(eth1)`, `nic(eth1 force)=10.1.1.83/24,2001:db8::53/64`
+    fn nic(&mut self, word: &Token<'s>) -> Parsed<Spanned<Nic>> {
+        let mut nic = self.in_parentheses(word, |this, _word| {
+            let name = this.name("the name of an interface of the machine")?;
+            let mut nic = Nic { name, force: None, addrs: Vec::new() };
+            while matches!(this.peek().kind, Kind::Word | Kind::Quoted) {
+                let word = this.next();
+                if word.kind == Kind::Quoted || !this.is_attribute(&word, On::Nic)? {
+                    let label = suggestion("attributes", &word.text, words_on(On::Nic));
+                    return this.fail(word.span, format!("unknown attribute `{}`", word.text), label);
+                }
+                this.set(&mut nic.force, &word, Spanned::new((), word.span))?;
+            }
+            Ok(nic)
+        })?;
+        if self.eat(Kind::Equals).is_some() {
+            loop {
+                let addr = self.value("an address", values::addr_with_prefix)?;
+                nic.span = nic.span.to(addr.span);
+                nic.value.addrs.push(addr);
+                if self.eat(Kind::Comma).is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(nic)
     }
 
     fn in_parentheses<T>(

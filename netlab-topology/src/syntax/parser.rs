@@ -12,7 +12,7 @@ use super::values;
 use super::words::{On, words_on};
 use crate::diagnostic::{Report, Span, Spanned, nearest};
 use crate::model::{
-    Attachment, LinkStatement, NetStatement, NodeAttributes, NodeStatement, Statement, WireAttributes,
+    Attachment, LinkStatement, NetStatement, NodeAttributes, NodeStatement, Statement, Uplink, WireAttributes,
 };
 
 /// That an error has been reported.
@@ -205,23 +205,24 @@ impl<'s> Parser<'_, 's> {
                 "expected the name of the net before its subnet",
             );
         }
-        let (subnets, attributes) = self.wire_items(On::Net);
-        Ok(NetStatement { name, subnets, attributes })
+        let mut uplink = Uplink::default();
+        let (subnets, attributes) = self.wire_items(On::Net, &mut uplink);
+        Ok(NetStatement { name, subnets, attributes, uplink })
     }
 
     fn link(&mut self) -> Parsed<LinkStatement> {
         let nodes = [self.name("the name of a node")?, self.name("the name of the node at the other end")?];
-        let (subnets, attributes) = self.wire_items(On::Link);
+        let (subnets, attributes) = self.wire_items(On::Link, &mut Uplink::default());
         Ok(LinkStatement { nodes, subnets, attributes })
     }
 
-    /// The subnets and attributes of a net or a link.
-    fn wire_items(&mut self, on: On) -> (Vec<Spanned<IpNet>>, WireAttributes) {
+    /// The subnets and attributes of a net or a link; only a net has an uplink.
+    fn wire_items(&mut self, on: On, uplink: &mut Uplink) -> (Vec<Spanned<IpNet>>, WireAttributes) {
         let mut subnets: Vec<Spanned<IpNet>> = Vec::new();
         let mut attributes = WireAttributes::default();
         while self.peek().kind != Kind::End {
             let began = self.at;
-            if self.wire_item(on, &mut subnets, &mut attributes).is_err() {
+            if self.wire_item(on, &mut subnets, &mut attributes, uplink).is_err() {
                 self.skip_item(began);
             }
         }
@@ -233,8 +234,15 @@ impl<'s> Parser<'_, 's> {
         on: On,
         subnets: &mut Vec<Spanned<IpNet>>,
         attributes: &mut WireAttributes,
+        uplink: &mut Uplink,
     ) -> Parsed<()> {
         let token = self.peek();
+        if on == On::Net
+            && token.kind == Kind::Word
+            && matches!(&*token.text, "port" | "takeover" | "force" | "dev")
+        {
+            return self.uplink(uplink);
+        }
         let is_subnet = token.kind == Kind::Word
             && (token.text.contains([':', '.', '/']) || token.text.starts_with(|c: char| c.is_ascii_digit()));
         if !is_subnet {

@@ -9,8 +9,8 @@ use super::token::is_special;
 use super::values::write_host_part;
 use super::words::is_word;
 use crate::model::{
-    AttachmentAddr, Dnat, Firewall, Hop, LinkStatement, Nat, NetStatement, NodeAttributes, NodeStatement,
-    Origin, Route, Statement, Sysctl, Target, Via, WireAttributes,
+    AttachmentAddr, Dnat, Firewall, Hop, LinkStatement, Nat, NetStatement, Nic, NodeAttributes,
+    NodeStatement, Origin, Route, Statement, Sysctl, Target, Uplink, Via, WireAttributes,
 };
 
 /// Longest name that the others are aligned with.
@@ -46,8 +46,9 @@ pub(crate) fn print_rows(rows: &[Row], out: &mut impl Write) -> fmt::Result {
 fn row(statement: &Statement) -> Row {
     let mut items = Vec::new();
     match statement {
-        Statement::Net(NetStatement { name, subnets, attributes }) => {
+        Statement::Net(NetStatement { name, subnets, attributes, uplink }) => {
             items.extend(subnets.iter().map(|subnet| subnet.value.to_string()));
+            self::uplink(uplink, &mut items);
             wire_attributes(attributes, &mut items);
             ("net", plain_or_quoted(&name.value), items.join(" "))
         }
@@ -108,8 +109,19 @@ fn wire_attributes(attributes: &WireAttributes, items: &mut Vec<String>) {
     items.extend(offload.map(|on| format!("offload={}", if on.value { "on" } else { "off" })));
 }
 
+fn uplink(uplink: &Uplink, items: &mut Vec<String>) {
+    let Uplink { port, takeover, force, dev } = uplink;
+    items.extend(port.as_ref().map(|port| format!("port={}", plain_or_quoted(&port.value))));
+    items.extend(takeover.map(|_| "takeover".to_owned()));
+    items.extend(force.map(|_| "force".to_owned()));
+    items.extend(dev.as_ref().map(|dev| format!("dev={}", plain_or_quoted(&dev.value))));
+}
+
 fn node_attributes(attributes: &NodeAttributes, items: &mut Vec<String>) {
-    let NodeAttributes { vias, forward, routes, addrs, nats, dnats, sysctls, firewall } = attributes;
+    let NodeAttributes { vias, forward, routes, addrs, nats, dnats, sysctls, firewall, real, nics } =
+        attributes;
+    items.extend(real.map(|_| "real".to_owned()));
+    items.extend(nics.iter().map(|n| nic(&n.value)));
     items.extend(addrs.iter().map(|addr| format!("addr={}", addr.value)));
     items.extend(vias.iter().map(|via| match &via.value {
         Via::None => "via=none".to_owned(),
@@ -124,7 +136,23 @@ fn node_attributes(attributes: &NodeAttributes, items: &mut Vec<String>) {
     items.extend(sysctls.iter().map(|s| sysctl(&s.value)));
     items.extend(firewall.map(|firewall| match firewall.value {
         Firewall::Nft => "firewall=nft".to_owned(),
+        Firewall::Iptables => "firewall=iptables".to_owned(),
     }));
+}
+
+/// An interface of the machine in a node.
+pub(crate) fn nic_text(name: &str, force: bool, addrs: &[String]) -> String {
+    let mut text = format!("nic({}", plain_or_quoted(name));
+    text.push_str(if force { " force)" } else { ")" });
+    if !addrs.is_empty() {
+        text.push_str(&format!("={}", addrs.join(",")));
+    }
+    text
+}
+
+fn nic(Nic { name, force, addrs }: &Nic) -> String {
+    let addrs: Vec<String> = addrs.iter().map(|addr| addr.value.to_string()).collect();
+    nic_text(&name.value, force.is_some(), &addrs)
 }
 
 fn route(route: &Route) -> String {

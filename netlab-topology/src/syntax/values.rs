@@ -28,6 +28,16 @@ pub(super) fn addr_or_subnet(text: &str) -> Result<IpNet, Wrong> {
     text.parse().map_err(|_parse| "expected an address, as in `8.8.8.8/32`".to_owned())
 }
 
+/// An address of an interface that is on no net, with the prefix length of the subnet it is on.
+pub(super) fn addr_with_prefix(text: &str) -> Result<IpNet, Wrong> {
+    subnet(text).map_err(|wrong| match text.parse::<IpAddr>() {
+        Ok(_) => wrong,
+        Err(_parse) => {
+            "expected an address with its prefix length, as in `10.1.1.83/24` or `2001:db8::b/64`".to_owned()
+        }
+    })
+}
+
 /// An address of an attachment: whole, or its host part.
 pub(super) fn attachment_addr(text: &str) -> Result<AttachmentAddr, Wrong> {
     if let Some(part) = text.strip_prefix('.') {

@@ -11,6 +11,8 @@ pub(crate) enum On {
     Node,
     /// Within `nat(...)`.
     Nat,
+    /// Within `nic(...)`.
+    Nic,
     /// As the value of `firewall=`.
     Firewall,
 }
@@ -23,6 +25,7 @@ impl On {
             Self::Attachment => "an attachment",
             Self::Node => "a node",
             Self::Nat => "`nat(...)`",
+            Self::Nic => "`nic(...)`",
             Self::Firewall => "`firewall=`",
         }
     }
@@ -47,8 +50,10 @@ const TABLE: &[Word] = &[
     known("mtu", On::Net),
     known("mac", On::Net),
     known("offload", On::Net),
-    reserved("port", On::Net, "plug an interface of the machine into the net"),
-    reserved("dev", On::Net, "say which interface of the machine is on the net"),
+    known("port", On::Net),
+    known("takeover", On::Net),
+    known("force", On::Net),
+    known("dev", On::Net),
     known("mtu", On::Link),
     known("offload", On::Link),
     known("dev", On::Attachment),
@@ -63,8 +68,8 @@ const TABLE: &[Word] = &[
     known("dnat", On::Node),
     known("sysctl", On::Node),
     known("firewall", On::Node),
-    reserved("real", On::Node, "make the host the machine's own network"),
-    reserved("nic", On::Node, "move an interface of the machine into the node"),
+    known("real", On::Node),
+    known("nic", On::Node),
     reserved("allow", On::Node, "let packets through the node's firewall"),
     reserved("deny", On::Node, "stop packets at the node's firewall"),
     known("from", On::Nat),
@@ -73,8 +78,9 @@ const TABLE: &[Word] = &[
     reserved("port-restricted", On::Nat, "filter by address and port (RFC 4787)"),
     reserved("symmetric", On::Nat, "map by address and port (RFC 4787)"),
     reserved("cgnat", On::Nat, "share addresses as carriers do (RFC 6888)"),
+    known("force", On::Nic),
     known("nft", On::Firewall),
-    reserved("iptables", On::Firewall, "write the node's rules with iptables"),
+    known("iptables", On::Firewall),
 ];
 
 /// Reserved on everything that carries packets.
@@ -112,7 +118,7 @@ pub(crate) fn meaning(name: &str, on: On) -> Meaning {
         if word.on == on {
             return word.reserved.map_or(Meaning::Attribute, Meaning::Reserved);
         }
-        if word.reserved.is_none() && !matches!(word.on, On::Nat | On::Firewall) {
+        if word.reserved.is_none() && !matches!(word.on, On::Nat | On::Nic | On::Firewall) {
             elsewhere.push(word.on);
         }
     }
@@ -120,7 +126,7 @@ pub(crate) fn meaning(name: &str, on: On) -> Meaning {
         return match on {
             On::Net | On::Link | On::Attachment => Meaning::Reserved(will),
             On::Node => Meaning::Misplaced(vec![On::Net, On::Link, On::Attachment]),
-            On::Nat | On::Firewall => Meaning::Unknown,
+            On::Nat | On::Nic | On::Firewall => Meaning::Unknown,
         };
     }
     if elsewhere.is_empty() { Meaning::Unknown } else { Meaning::Misplaced(elsewhere) }

@@ -1,0 +1,3 @@
+//! What `cargo netlab` shows. Nothing here is stable.
+
+pub use netlab_runtime::doctor;
