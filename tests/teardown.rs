@@ -29,6 +29,9 @@ use std::process::ExitCode;
 use netlab_runtime::sandbox::{Worker, raise_descriptor_limit};
 
 fn main() -> ExitCode {
+    if many::is_holder() {
+        return many::hold();
+    }
     if let Some(worker) = Worker::here() {
         match cell::of_path(worker.path()) {
             Some(def) => worker.run(def),

@@ -37,7 +37,9 @@ pub fn folder_in_cells(fixtures: &Fixtures) -> PathBuf {
 }
 
 fn inside(path: &Path, outer: &Path, inner: &str) -> PathBuf {
-    let rest = path.strip_prefix(outer).unwrap_or_else(|_| panic!("{} is within {}", path.display(), outer.display()));
+    let rest = path
+        .strip_prefix(outer)
+        .unwrap_or_else(|_| panic!("{} is within {}", path.display(), outer.display()));
     Path::new(inner).join(rest)
 }
 
@@ -58,7 +60,8 @@ pub fn prepare() {
     if fs::read_to_string(&done).is_ok_and(|text| text == run) {
         return;
     }
-    let built = cargo(&["test", "--no-run", "--offline", "--package", "netlab-outcomes", "--message-format=json"]);
+    let built =
+        cargo(&["test", "--no-run", "--offline", "--package", "netlab-outcomes", "--message-format=json"]);
     let metadata = cargo(&["metadata", "--offline", "--no-deps", "--format-version=1"]);
     let metadata: Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
     let artifacts: Vec<Value> = built.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -74,7 +77,10 @@ pub fn prepare() {
     let moved = |text: &str| text.replace(&target, TARGET).replace(&workspace, WORKSPACE);
     write("teardown-cargo.json", &moved(&metadata.to_string()));
     write("teardown-binaries.json", &moved(&binaries(&standard, &target, &workspace).to_string()));
-    write("teardown-fixtures", &[&workspace, &target, &own, &standard].map(|path| format!("{path}\n")).concat());
+    write(
+        "teardown-fixtures",
+        &[&workspace, &target, &own, &standard].map(|path| format!("{path}\n")).concat(),
+    );
     write("teardown-run", &run);
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use netlab::Lab;
+use netlab::inspect::OperState;
 
 /// The folders that files may be left in.
 pub const FOLDERS: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
@@ -24,11 +25,18 @@ impl Snapshot {
             }
         });
         processes(&mut lines);
-        for (name, path) in [("mount", "/proc/self/mountinfo"), ("lock", "/proc/locks"), ("iptables", "/proc/net/ip_tables_names")] {
+        for (name, path) in [
+            ("mount", "/proc/self/mountinfo"),
+            ("lock", "/proc/locks"),
+            ("iptables", "/proc/net/ip_tables_names"),
+        ] {
             // The last is there only where the old tables are in use.
             let text = fs::read_to_string(path).unwrap_or_default();
             // The number of a lock says how many there are before it.
-            lines.extend(text.lines().map(|line| format!("{name} {}", line.split_once(' ').map_or(line, |(_, rest)| rest))));
+            lines.extend(
+                text.lines()
+                    .map(|line| format!("{name} {}", line.split_once(' ').map_or(line, |(_, rest)| rest))),
+            );
         }
         for folder in FOLDERS {
             walk(Path::new(folder), &mut |path| {
@@ -56,9 +64,18 @@ fn network(lab: &Lab, lines: &mut BTreeSet<String>) {
     let dump = lab.dump().expect("the kernel tells what it has");
     for node in &dump.nodes {
         let name = &node.name;
-        lines.extend(node.interfaces.iter().map(|link| format!("link {name}: {link:?}")));
+        lines.extend(node.interfaces.iter().map(|link| {
+            let mut link = link.clone();
+            if link.kind.as_deref() == Some("bridge") {
+                // It is up long before it says so.
+                link.state = OperState::Unknown;
+            }
+            format!("link {name}: {link:?}")
+        }));
         lines.extend(node.routes.iter().map(|route| format!("route {name}: {route:?}")));
-        lines.extend(node.rules.iter().enumerate().map(|(number, rule)| format!("rule {name}: {number} {rule}")));
+        lines.extend(
+            node.rules.iter().enumerate().map(|(number, rule)| format!("rule {name}: {number} {rule}")),
+        );
     }
 }
 
@@ -89,7 +106,9 @@ fn processes(lines: &mut BTreeSet<String>) {
             }
         }
         let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-        for root in mounts.lines().filter_map(|line| line.split(' ').nth(3)).filter(|root| root.contains(":[")) {
+        for root in
+            mounts.lines().filter_map(|line| line.split(' ').nth(3)).filter(|root| root.contains(":["))
+        {
             lines.insert(format!("namespace {root}"));
         }
     }
@@ -99,7 +118,10 @@ fn processes(lines: &mut BTreeSet<String>) {
 fn walk(folder: &Path, call: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if [super::fixtures::WORKSPACE, super::fixtures::TARGET].iter().any(|mounted| path == Path::new(mounted)) {
+        if [super::fixtures::WORKSPACE, super::fixtures::TARGET]
+            .iter()
+            .any(|mounted| path == Path::new(mounted))
+        {
             continue;
         }
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
