@@ -1,3 +1,3 @@
 //! What `cargo netlab` shows. Nothing here is stable.
 
-pub use netlab_runtime::doctor;
+pub use netlab_runtime::{alive, doctor, machine};

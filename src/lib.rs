@@ -51,7 +51,40 @@
 //! namespaces. In it the lab is built, and the function is called with the handles it asks for: [`Lab`], [`Node`],
 //! [`Net`], [`Link`]. The test body itself runs in the node `host`, which every lab has. When the function
 //! returns, panics, aborts or is out of time, the kernel takes every process, namespace, interface and rule of the
-//! test away; none of it has a name on the machine, and nothing of the machine is ever changed.
+//! test away; none of it has a name on the machine, and nothing of the machine is changed unless the topology says so.
+//!
+//! # The machine's own network
+//!
+//! A topology may say that the lab is joined to the machine: `node host real` makes the host the machine itself, `nic(eth1)`
+//! moves an interface of it into a node, `port=eth1` makes one a port of a net's bridge, and `dev=eth0` puts nodes on what
+//! it is on. The [language](Topology) describes them. For such a *privileged* test:
+//!
+//! - The machine is the network namespace that the test binary was started in. Changing it takes `CAP_NET_ADMIN` and
+//!   `CAP_SYS_ADMIN` in the user namespace that owns it: root on a machine, or in a container with `--privileged`. Without
+//!   them a test is ignored, with the command that would run it, such as
+//!   `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sudo -E' cargo test`.
+//! - One runs at a time on the machine, across threads, processes, test binaries and users. Who has to wait says for whom.
+//!   Isolated tests go on meanwhile.
+//! - Every change is written down, with its undo, before it is made. When the test has ended, in whatever way, its runner
+//!   undoes them in reverse; if the runner was killed as well, the next privileged test does so first, or `cargo netlab gc`.
+//!   What somebody else has changed in between is left as it is, and fails the test by name.
+//! - Nothing is done to an interface that carries the default route, or the address of a connection that is open, unless the
+//!   topology says `force`; nor where a name that the lab needs is taken. Both are errors before any change.
+//! - The machine's firewall is changed with the program `iptables`, where its owner looks for rules, in chains of the run's own.
+//!
+//! Under `netlab::main!()` waiting costs nothing: tests that share a lock (privileged ones, and each group of `serial`) wait on a
+//! thread of their own, are listed last, and leave the `--test-threads` to the others. The standard harness and
+//! cargo-nextest give each waiting test one of their threads. For nextest, a group keeps them from being started before
+//! their turn; in `.config/nextest.toml`, with a filter that finds yours:
+//!
+//! ```toml
+//! [test-groups]
+//! machine = { max-threads = 1 }
+//!
+//! [[profile.default.overrides]]
+//! filter = 'test(on_the_machine)'
+//! test-group = 'machine'
+//! ```
 //!
 //! # Settings
 //!
@@ -77,6 +110,9 @@ pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
+pub use netlab_runtime::lab::{
+    Expectations, Miss, MissKind, NeedsPositiveControl, Reachability, Service, Unmet,
+};
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
 pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
@@ -95,7 +131,7 @@ pub mod topology {
     #[doc(no_inline)]
     pub use netlab_topology::{
         AttachmentBuilder, Builder, Diagnostic, Diagnostics, IfName, LinkBuilder, MacAddr, NetBuilder,
-        NodeBuilder, Plan, Span, Topology,
+        NicBuilder, NodeBuilder, Plan, Span, Topology,
     };
 }
 

@@ -3,4 +3,10 @@
 #[path = "expectations/eventually.rs"]
 mod eventually;
 
+#[path = "expectations/matrix.rs"]
+mod matrix;
+
+#[path = "expectations/unmet.rs"]
+mod unmet;
+
 netlab::main!();

@@ -4,7 +4,7 @@
 #[test]
 fn mistakes() {
     let cases = trybuild::TestCases::new();
-    for subject in ["arguments", "attributes", "function", "parameters", "topology", "types"] {
+    for subject in ["arguments", "attributes", "function", "machine", "parameters", "topology", "types"] {
         cases.compile_fail(format!("tests/ui/{subject}/*.rs"));
     }
     cases.pass("tests/ui/pass/*.rs");

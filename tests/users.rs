@@ -128,8 +128,9 @@ mod many_users {
     #[netlab::test(topology = "net lan; node web lan; node client lan")]
     async fn drops_its_privileges(web: Node, client: Node) -> netlab::Result {
         assert_eq!(users().lines().count(), 2, "{}", users());
-        let script = "touch /tmp/netlab-users-$$ && chown 33:33 /tmp/netlab-users-$$ && stat -c %u:%g /tmp/netlab-users-$$
-            rm /tmp/netlab-users-$$ && exec setpriv --reuid 33 --regid 33 --clear-groups id -u";
+        // Not a name of its own making: process ids are the same in all sandboxes, and `/tmp` is the machine's.
+        let script = "file=$(mktemp) && chown 33:33 $file && stat -c %u:%g $file; rm $file
+            exec setpriv --reuid 33 --regid 33 --clear-groups id -u";
         let output = web.command("sh").args(["-c", script]).output().await?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(said, "33:33\n33\n", "{}", String::from_utf8_lossy(&output.stderr));

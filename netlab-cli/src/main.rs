@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod doctor;
+mod gc;
+mod ps;
 mod text;
 
 use std::ffi::OsString;
@@ -28,6 +30,17 @@ enum Command {
     /// Everything is tried, in a sandbox, rather than guessed; nothing is changed.
     /// Exit status: 0 if labs can run, 1 if not, 2 for wrong arguments.
     Doctor(doctor::Arguments),
+    /// Lists the labs that are alive: whose, since when, and of which test binary.
+    ///
+    /// One's own; as root, everybody's. Exit status: 0.
+    Ps(ps::Arguments),
+    /// Undoes what dead runs left on the machine's own network.
+    ///
+    /// Only labs joined to it (`host real`, `port=`, `dev=`, `nic()`) can leave anything, and only if both runner and sandbox were
+    /// killed; the next such test undoes it as well. A living run is never touched, nor an object that somebody else has changed since.
+    /// Exit status: 0 if nothing is left of dead runs, 1 if something could not be undone or the machine is in use, 2 for wrong
+    /// arguments.
+    Gc(gc::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +49,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse_from(without_cargos_own(std::env::args_os()));
     let done = match &arguments.command {
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Ps(arguments) => ps::run(arguments),
+        Command::Gc(arguments) => gc::run(arguments),
     };
     match done {
         Ok(code) => code,

@@ -4,11 +4,13 @@
 //! TestDef --runner--> sandbox --worker--> Plan --kernel--> Lab --handles--> body --> Outcome --> report
 //! ```
 
+pub mod alive;
 pub mod computed;
 pub mod doctor;
 pub mod error;
 pub mod kernel;
 pub mod lab;
+pub mod machine;
 pub mod registry;
 pub mod runner;
 pub mod sandbox;

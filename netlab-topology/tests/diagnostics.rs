@@ -147,6 +147,7 @@ mistakes! {
         "net lan port=eth1 takeover; node host real",
         "net lan 10.1.1.0/24 port=eth1 takeover; node host real lan=.51",
         "net lan 10.1.1.0/24 2001:db8::/64 dev=eth1; node host real lan=.51,::1",
+        "net lan 10.1.1.0/24 dev=eth1; node host real lan=.0",
         "net lan 10.1.1.0/24 dev=eth0\nnode a lan",
         "net lan 10.1.1.0/24 port=eth0\nnode a[2] lan",
         "net lan dev=eth0\nnode a lan=.7",
@@ -164,7 +165,10 @@ mistakes! {
         "node machine",
         "node a nic(eth1) via=10.1.1.1",
         "node a nic(eth1)=10.1.1.83/24 via=10.1.2.1",
-        "net lan 10.1.1.0/24 dev=eth0; node host real lan; node a lan=.2 via=host",
+        "net lan 10.1.1.0/24 dev=eth0; router host real lan; node a lan=.2 via=host",
+        "net lan 10.1.1.0/24 dev=eth0; router a lan=.2; node host real lan via=a",
+        "net lan 10.1.1.0/24 port=eth1 takeover; router host real lan; node a lan=.2 route(10.9.0.0/16 via=host)",
+        "net wan; net lan dev=eth1; router a wan lan dnat(80/tcp -> b); node b lan",
     ]
 
     machine_addresses: [

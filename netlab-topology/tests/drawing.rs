@@ -84,3 +84,43 @@ fn what_is_too_wide_becomes_a_list() {
 fn nothing_is_drawn_of_nothing() {
     assert_eq!(draw("", 80).trim(), "");
 }
+
+#[test]
+fn an_interface_of_the_machine_in_a_node() {
+    insta::assert_snapshot!(draw(
+        "node blue nic(eth1)=10.1.1.83/24,2001:db8::53/64 via=10.1.1.1",
+        DRAWING_WIDTH
+    ));
+}
+
+#[test]
+fn an_interface_of_the_machine_shared_by_a_bridge() {
+    insta::assert_snapshot!(draw(
+        "net br1 10.1.1.0/24 port=eth1
+         node host real br1=.51
+         node blue br1=.100 via=10.1.1.51
+         node green br1=.101 via=10.1.1.51",
+        DRAWING_WIDTH
+    ));
+}
+
+const ALL_OF_THE_MACHINE: &str = "
+    net lan 10.7.0.0/24
+    net ext 192.168.7.0/24 dev=eth0
+    net seg 10.1.1.0/24 2001:db8:1::/64 port=eth1 takeover
+    router host real lan ext seg nat(ext)
+    node web[2] lan
+    node probe ext=.200 seg=.2 via=192.168.7.1
+    node blue nic(eth2)=10.9.0.2/24
+    link host blue";
+
+#[test]
+fn all_that_joins_the_machine() {
+    insta::assert_snapshot!(draw(ALL_OF_THE_MACHINE, DRAWING_WIDTH));
+    insta::assert_snapshot!("all_that_joins_the_machine_as_a_list", draw(ALL_OF_THE_MACHINE, 40));
+}
+
+#[test]
+fn the_machine_alone_is_drawn() {
+    insta::assert_snapshot!(draw("node host real", DRAWING_WIDTH));
+}

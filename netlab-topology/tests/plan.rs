@@ -145,10 +145,44 @@ fn a_router_by_an_interface_of_the_machine_with_iptables() {
 }
 
 #[test]
+fn the_machines_firewall_is_not_opened_to_others() {
+    let plan = plan(
+        "net seg 10.1.1.0/24 port=eth1
+         net ext 192.168.7.0/24 dev=eth0
+         router host real seg=.1 ext nat(ext)
+         node a seg=.2
+         node b ext=.200 via=192.168.7.1",
+    );
+    let rules: Vec<String> = plan.steps().iter().map(|step| step.op.to_string()).collect();
+    let rules: Vec<&str> =
+        rules.iter().filter_map(|op| op.split_once("-A NETLAB-")).map(|(_, r)| r).collect();
+    assert_eq!(
+        rules,
+        [
+            "INPUT -i seg -s 10.1.1.2/32 -j ACCEPT",
+            "FORWARD -i seg -s 10.1.1.2/32 -j ACCEPT",
+            "FORWARD -o seg -d 10.1.1.2 -j ACCEPT",
+            "POSTROUTING -o eth0 -s 10.1.1.2/32 -j MASQUERADE",
+        ]
+    );
+}
+
+#[test]
 fn chosen_names_of_interfaces_step_aside_for_given_ones() {
-    let plan = plan("net a; net b; net c; node x a b(dev=eth2) c nic(eth0)");
-    let names: Vec<&str> = plan.nodes()[1].interfaces.iter().map(|i| i.dev.name.as_str()).collect();
-    assert_eq!(names, ["eth1", "eth2", "eth3", "eth0"]);
+    let names = |text: &str| -> Vec<String> {
+        plan(text).nodes()[1].interfaces.iter().map(|i| i.dev.name.to_string()).collect()
+    };
+    assert_eq!(
+        names("net a; net b; net c; node x a b(dev=eth2) c nic(eth0)"),
+        ["eth1", "eth2", "eth3", "eth0"]
+    );
+    assert_eq!(names("net a; net b; node x a b(dev=eth0)"), ["eth1", "eth0"]);
+}
+
+#[test]
+fn subnets_are_chosen_around_those_of_interfaces_of_the_machine() {
+    let plan = plan("net lan; node b lan; node a nic(eth1)=192.0.2.7/25,192.0.2.8/24");
+    assert_eq!(plan.nets()[0].subnets[0].to_string(), "198.51.100.0/24");
 }
 
 #[test]

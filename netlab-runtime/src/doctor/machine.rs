@@ -11,7 +11,7 @@ use crate::sys::process;
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = vec![users(), machine()];
-    checks.extend([capabilities(), user_namespaces(), apparmor(), seccomp(), no_new_privileges()]);
+    checks.extend([capabilities(), user_namespaces(), apparmor(), seccomp(), no_new_privileges(), proc()]);
     checks
 }
 
@@ -71,24 +71,46 @@ fn machine() -> Check {
 }
 
 fn capabilities() -> Check {
-    const WHY: &str = "root with CAP_SYS_ADMIN makes no user namespace";
+    const WHY: &str = "root with CAP_SYS_ADMIN makes no user namespace, and needs CAP_NET_ADMIN as well";
+    let (group, name) = (Group::Rights, "capabilities");
     let set = status("CapEff").unwrap_or_default();
-    let found = match (u64::from_str_radix(&set, 16), process::may_administer()) {
-        (Ok(0), _) => "none, as an ordinary user has".to_owned(),
-        (_, true) => format!("{set}, CAP_SYS_ADMIN among them"),
-        (_, false) => format!("{set}, without CAP_SYS_ADMIN"),
+    let found = match (process::may_administer(), process::may_administer_networks()) {
+        (_, true) => format!("{set}, CAP_SYS_ADMIN and CAP_NET_ADMIN among them"),
+        (true, false) => format!("{set}, CAP_SYS_ADMIN without CAP_NET_ADMIN"),
+        (false, _) if u64::from_str_radix(&set, 16) == Ok(0) => "none, as an ordinary user has".to_owned(),
+        (false, _) => format!("{set}, without CAP_SYS_ADMIN"),
     };
-    let check = Check::note(Group::Rights, "capabilities", WHY).found(found);
-    if geteuid().is_root() && !process::may_administer() {
-        return Check::missing(
-            Group::Rights,
-            "capabilities",
-            WHY,
-            "in a container: `--privileged`, or `--cap-add SYS_ADMIN --cap-add NET_ADMIN`",
-        )
-        .found(check.found);
+    let ordinary = !geteuid().is_root() && !process::may_administer();
+    if process::may_administer_networks() || ordinary {
+        return Check::note(group, name, WHY).found(found);
     }
-    check
+    let mend = "in a container: `--cap-add SYS_ADMIN --cap-add NET_ADMIN`, or `--privileged`";
+    Check::missing(group, name, WHY, mend).found(found)
+}
+
+/// Containers lay read-only mounts over parts of `/proc`; with them, a user namespace gets no fresh one (`mount_too_revealing` in
+/// fs/namespace.c).
+fn proc() -> Check {
+    const WHY: &str = "a lab writes `/proc/sys`, in a `/proc` of its own";
+    let (group, name) = (Group::Rights, "/proc");
+    let covered = covered(&read("/proc/self/mountinfo").unwrap_or_default());
+    if covered.is_empty() {
+        return Check::ok(group, name, WHY).found("whole");
+    }
+    let found = format!("covered in part, as in a container: {}", covered.join(", "));
+    if process::may_administer() {
+        return Check::note(group, name, WHY).found(found);
+    }
+    let mend = "`--security-opt systempaths=unconfined` (Podman: `unmask=ALL`), or run the tests as root";
+    Check::missing(group, name, WHY, mend).found(found)
+}
+
+/// What is mounted within `/proc`, but for what every machine has there.
+fn covered(mounts: &str) -> Vec<String> {
+    // Fields of a line: id, parent, device, root, mount point (`proc_pid_mountinfo(5)`).
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let within = points.filter(|point| point.starts_with("/proc/") && *point != "/proc/sys/fs/binfmt_misc");
+    within.map(str::to_owned).collect()
 }
 
 fn user_namespaces() -> Check {
@@ -160,7 +182,7 @@ fn no_new_privileges() -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::at_least;
+    use super::{at_least, covered};
 
     #[test]
     fn releases_compare_as_numbers() {
@@ -169,5 +191,16 @@ mod tests {
         );
         assert!(!at_least("5.8.18", (5, 9)) && !at_least("4.19.0-27", (5, 9)));
         assert!(at_least("unheard-of", (5, 9)));
+    }
+
+    #[test]
+    fn mounts_within_proc_are_seen() {
+        let plain =
+            "22 1 0:21 / /proc rw - proc proc rw\n30 22 0:30 / /proc/sys/fs/binfmt_misc rw - autofs a rw\n";
+        assert!(covered(plain).is_empty());
+        let container = format!(
+            "{plain}31 22 0:21 /sys /proc/sys ro - proc proc rw\n32 22 0:5 /null /proc/kcore rw - t t rw\n"
+        );
+        assert_eq!(covered(&container), ["/proc/sys", "/proc/kcore"]);
     }
 }

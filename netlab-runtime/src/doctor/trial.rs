@@ -69,7 +69,8 @@ pub fn run_worker() {
 #[must_use]
 pub fn examine() -> Report {
     let started = Instant::now();
-    let run = sandbox::launch(&TRIAL, Launch { harness: Harness::Own, live: false, limit: LIMIT });
+    let run = sandbox::launch(&TRIAL, Launch { harness: Harness::Own, live: false, limit: LIMIT }, None);
+    let run = run.expect("its topology is a text, which says what it needs");
     let elapsed = started.elapsed();
     let mut checks = vec![machine::kernel(), lab(&run, elapsed)];
     checks.extend(told(&run));
@@ -110,7 +111,7 @@ fn lab(run: &Run, elapsed: Duration) -> Check {
             let said = run.output.text();
             let said = said.lines().filter(|line| !line.starts_with(MARK)).collect::<Vec<_>>().join("; ");
             let found = if said.is_empty() { failure.to_string() } else { format!("{failure} ({said})") };
-            Check::missing(Group::Labs, name, why, "see what the system says").found(found)
+            Check::missing(Group::Labs, name, why, "see under Rights, and what the system says").found(found)
         }
     }
     .needed()

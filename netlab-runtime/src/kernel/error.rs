@@ -75,6 +75,21 @@ impl BuildError {
         Self::new(lab, node, operation, Refusal { error, detail: None, hint })
     }
 
+    /// The lab touches the machine, and this sandbox may not.
+    pub(crate) fn without_the_machine(lab: &str, node: &str) -> Self {
+        let operation = Operation::Other("this test may not touch the machine's own network".to_owned());
+        let hint =
+            Some("give the topology to `#[netlab::test]`, which makes the test a privileged one".to_owned());
+        let error = io::ErrorKind::PermissionDenied.into();
+        Self::new(lab, node, operation, Refusal { error, detail: None, hint })
+    }
+
+    /// What is on the machine is not what the lab needs.
+    pub(crate) fn unfit(lab: &str, node: &str, error: io::Error) -> Self {
+        let operation = Operation::Other("nothing was begun on the machine".to_owned());
+        Self::new(lab, node, operation, Refusal { error, detail: None, hint: None })
+    }
+
     pub(super) fn late(lab: &str, node: &str, late: Late) -> Self {
         let what = late.what.unwrap_or_else(|| "its interfaces could not be watched".to_owned());
         let operation = Operation::Other(what);

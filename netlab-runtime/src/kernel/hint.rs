@@ -37,12 +37,17 @@ pub(super) fn of(op: &Op, error: &io::Error, places: usize) -> Option<String> {
             Some("this kernel runs without IPv6: boot it without `ipv6.disable=1`, or leave IPv6 out of the topology".to_owned())
         }
         (Op::SetSysctl { key, .. }, libc::ENOENT) => Some(missing_sysctl(key)),
+        (Op::SetSysctl { .. }, libc::EROFS) => Some(
+            "this container has `/proc/sys` read-only, and parts of `/proc` masked, which a user namespace cannot undo: start it with \
+             `--security-opt systempaths=unconfined` (Podman: `unmask=ALL`) or `--privileged`, or run the tests as its root"
+                .to_owned(),
+        ),
         (Op::Nft(change), libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::EINVAL) => {
             Some(missing_nft(change))
         }
         (_, libc::EPERM) => Some(
             "this needs CAP_NET_ADMIN, which a sandbox has in its own user namespace: run the test through netlab's runner, \
-             or as root"
+             or as root; in a container root has it with `--cap-add NET_ADMIN`"
                 .to_owned(),
         ),
         _ => None,

@@ -1,20 +1,22 @@
 //! The real kernel.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use netlab_topology::IfName;
-use netlab_topology::plan::Dev;
+use netlab_topology::plan::{Dev, Iptables, Step};
 use netlink_packet_core::NetlinkSerializable;
 use netlink_packet_netfilter::NetfilterMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
-use super::apply::{Failure, Kernel, Order, Request, Setting};
+use super::apply::{Failure, Firewall, Kernel, MadeBy, Order, Request, Setting};
 use super::socket::{NetlinkSocket, Refused};
 use super::sysctl::Sysctls;
 use super::{nft, watch};
+use crate::machine::{self, Machine};
 use crate::sys::{ioctl, namespace};
 
 /// From how many namespaces on two threads make them: `unshare` scales to two processors, and no further
@@ -30,9 +32,29 @@ pub(super) const DESCRIPTORS: usize = 2;
 /// Descriptors left to the test when the limit is raised: runtimes, sockets, pipes.
 const SPARE_DESCRIPTORS: u64 = 1024;
 
-/// The kernel this process runs on.
+/// The kernel this process runs on, and the machine, if the lab may touch that.
 #[derive(Debug, Default)]
-pub(crate) struct Linux;
+pub(crate) struct Linux<'m>(pub(crate) Option<OnTheMachine<'m>>);
+
+/// What a lab on the machine's own network is built with.
+pub(crate) struct OnTheMachine<'m> {
+    /// The machine, which the plan is bound to.
+    pub(crate) machine: &'m mut Machine,
+    /// Has the runner keep the namespace of the place of this name, and returns when it does.
+    pub(crate) keep: &'m dyn Fn(&str, BorrowedFd<'_>) -> io::Result<()>,
+}
+
+impl fmt::Debug for OnTheMachine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnTheMachine").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+impl<'m> Linux<'m> {
+    fn on_the_machine(&mut self) -> io::Result<&mut OnTheMachine<'m>> {
+        self.0.as_mut().ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+    }
+}
 
 /// A network namespace with the netlink sockets that were opened in it.
 #[derive(Debug)]
@@ -73,12 +95,46 @@ impl AsFd for Space {
     }
 }
 
-impl Kernel for Linux {
+impl Kernel for Linux<'_> {
     type Space = Space;
 
     fn host(&mut self, places: usize) -> io::Result<Space> {
         raise_descriptor_limit(places);
         Space::current(false)
+    }
+
+    fn machine(&mut self) -> io::Result<Space> {
+        let machine = &self.on_the_machine()?.machine;
+        let home = namespace::current_net()?;
+        namespace::excursion(home.as_fd(), || {
+            namespace::enter_net(machine.namespace())?;
+            Space::current(false)
+        })
+    }
+
+    fn record(&mut self, steps: &[&Step]) -> io::Result<()> {
+        Ok(self.on_the_machine()?.machine.record(steps)?)
+    }
+
+    fn keep(&mut self, space: &Space, name: &str) -> io::Result<()> {
+        (self.on_the_machine()?.keep)(name, space.as_fd())
+    }
+
+    fn take_nic(&mut self, _machine: &mut Space, nic: &Dev, to: &Space, dev: &Dev) -> io::Result<()> {
+        self.on_the_machine()?.machine.take_nic(nic, to.as_fd(), dev)
+    }
+
+    fn plug_nic(&mut self, _machine: &mut Space, nic: &Dev, bridge: &Dev, takeover: bool) -> io::Result<()> {
+        self.on_the_machine()?.machine.plug_nic(nic, bridge, takeover)
+    }
+
+    fn iptables(&mut self, space: &mut Space, of: Firewall, change: &Iptables) -> io::Result<()> {
+        let firewall = match of {
+            Firewall::TheMachines => self.on_the_machine()?.machine.firewall(),
+            Firewall::OfANode => machine::Firewall::OfANode,
+        };
+        // A program starts in the namespace of the thread that starts it.
+        space.visit(|| firewall.change(change))
     }
 
     fn make(&mut self, host: &Space, orders: &[Order<'_>]) -> Result<Vec<Space>, Failure> {
@@ -143,12 +199,17 @@ impl Kernel for Linux {
         ioctl::disable_offload(&space.route, device)
     }
 
-    fn wait_until_up<'a>(&mut self, space: &mut Space, devices: &[&'a Dev]) -> io::Result<Option<&'a Dev>> {
-        watch::wait_until_up(&mut space.route, devices)
+    fn wait_until_up<'a>(
+        &mut self,
+        space: &mut Space,
+        devices: &[&'a Dev],
+        made_by: MadeBy,
+    ) -> io::Result<Option<&'a Dev>> {
+        watch::wait_until_up(&mut space.route, devices, made_by)
     }
 
-    fn wait_until_settled(&mut self, space: &mut Space) -> io::Result<Option<IpAddr>> {
-        watch::wait_until_settled(&mut space.route)
+    fn wait_until_settled(&mut self, space: &mut Space, these: Option<&[u32]>) -> io::Result<Option<IpAddr>> {
+        watch::wait_until_settled(&mut space.route, these)
     }
 
     fn descriptor(space: &Space) -> RawFd {

@@ -30,7 +30,7 @@ mod tests;
 pub(crate) use apply::apply;
 pub use error::BuildError;
 pub(crate) use error::write_lower;
-pub(crate) use linux::{Linux, Space};
+pub(crate) use linux::{Linux, OnTheMachine, Space};
 pub(crate) use nft::transaction;
 pub(crate) use socket::{NetlinkSocket, Refused};
 pub(crate) use sysctl::Sysctls;

@@ -8,11 +8,12 @@ use netlab_topology::plan::{Dev, Op, Place, Step, VethEnd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, MacVlanMode,
 };
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::{
-    AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    AddressMessageBuilder, LinkBridge, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    RouteMessageBuilder,
 };
 
 /// The messages of a step, each with its flags, or nothing if the step is none of netlink's.
@@ -79,15 +80,27 @@ pub(crate) fn messages(
         Op::AddRoute { destination, via, dev } => {
             out(NEW, RouteNetlinkMessage::NewRoute(route(*destination, *via, dev)));
         }
+        Op::SetMaster { dev, bridge } => {
+            let message = LinkUnspec::new_with_index(dev.index).controller(bridge.index).up();
+            out(0, RouteNetlinkMessage::SetLink(message.build()));
+        }
+        Op::AddMacvlan { parent, peer_place, peer, mac, mtu, .. } => {
+            let mut macvlan = LinkMacVlan::new(peer.name.as_str(), parent.index, MacVlanMode::Bridge)
+                .index(peer.index)
+                .address(mac.0.to_vec())
+                .setns_by_fd(descriptor(*peer_place));
+            if let Some(mtu) = mtu {
+                macvlan = macvlan.mtu(*mtu);
+            }
+            out(NEW, RouteNetlinkMessage::NewLink(macvlan.build()));
+        }
         Op::AddNamespace { .. }
         | Op::SetSysctl { .. }
         | Op::DisableOffload { .. }
         | Op::Nft(_)
         | Op::Iptables(_)
         | Op::TakeNic { .. }
-        | Op::PlugNic { .. }
-        | Op::SetMaster { .. }
-        | Op::AddMacvlan { .. } => {
+        | Op::PlugNic { .. } => {
             return false;
         }
     }

@@ -4,7 +4,9 @@
 //! the host masquerading what leaves by the link and forwarding its port 8080 to `inner`'s port 80; `side` is on the
 //! bridge `br` of the switch namespace with `outer`.
 
-use netlab_topology::plan::{Action, Dev, Hook, Match, Nft, Op, Place, Proto, Step, VethEnd};
+use netlab_topology::plan::{
+    Action, Dev, Family, Hook, Iptables, Match, Nft, Op, Place, Proto, Step, Table, VethEnd,
+};
 use netlab_topology::{IfName, MacAddr};
 
 pub(super) const PLACES: [&str; 5] = ["host", "inner", "outer", "side", "switch"];
@@ -119,5 +121,67 @@ pub(super) fn steps() -> Vec<Step> {
             Action::Masquerade,
         ),
     );
+    steps
+}
+
+/// Places of [`on_the_machine`].
+pub(super) fn places_on_the_machine() -> Vec<String> {
+    ["host", "blue", "machine"].map(str::to_owned).to_vec()
+}
+
+/// Steps that touch the machine in every way, but that the host is not the machine: `eth1` moves into `blue`, `eth2` becomes
+/// a port beside a wire to `blue`, which has a macvlan on `eth3` as well.
+pub(super) fn on_the_machine() -> Vec<Step> {
+    const MACHINE: usize = 2;
+    let mut steps = Vec::new();
+    let mut add = |place: usize, op| steps.push(Step { place: Place(place), op });
+    let nic = |name, index| dev(name, index);
+    add(1, Op::AddNamespace { name: "blue".to_owned() });
+    add(1, Op::SetUp { dev: dev("lo", 1) });
+    add(MACHINE, Op::SetSysctl { key: "net.ipv4.ip_forward".to_owned(), value: "1".to_owned() });
+    add(
+        MACHINE,
+        Op::TakeNic {
+            nic: nic("eth1", 2),
+            to: Place(1),
+            to_name: "blue".to_owned(),
+            dev: dev("eth1", 200),
+            force: false,
+        },
+    );
+    add(1, Op::SetUp { dev: dev("eth1", 200) });
+    add(1, Op::AddAddress { dev: dev("eth1", 200), addr: "10.1.1.83/24".parse().unwrap() });
+    add(
+        MACHINE,
+        Op::AddBridge { dev: dev("lan", 300), mac: MacAddr([2, 0, 0, 0, 0, 1]), mtu: 1500, up: false },
+    );
+    add(
+        1,
+        Op::AddVeth {
+            end: end("eth0", 100, 2),
+            master: None,
+            peer_place: Place(MACHINE),
+            peer_name: "machine".to_owned(),
+            peer: end("nl1-0", 301, 3),
+        },
+    );
+    add(MACHINE, Op::SetMaster { dev: dev("nl1-0", 301), bridge: dev("lan", 300) });
+    add(MACHINE, Op::PlugNic { nic: nic("eth2", 3), bridge: dev("lan", 300), takeover: true, force: false });
+    add(
+        MACHINE,
+        Op::AddMacvlan {
+            parent: nic("eth3", 4),
+            peer_place: Place(1),
+            peer_name: "blue".to_owned(),
+            peer: dev("eth2", 102),
+            mac: MacAddr([2, 0, 0, 0, 0, 4]),
+            mtu: None,
+        },
+    );
+    add(MACHINE, Op::SetUp { dev: dev("lan", 300) });
+    for place in [MACHINE, 1] {
+        let (family, table, hook) = (Family::V4, Table::Filter, Hook::Forward);
+        add(place, Op::Iptables(Iptables::AddChain { family, table, hook }));
+    }
     steps
 }

@@ -2,18 +2,18 @@
 
 use std::error::Error as _;
 
-use netlab_topology::plan::Op;
+use netlab_topology::plan::{Op, Place};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo};
 
 use super::apply;
 use super::fake::Fake;
-use super::sample::{PLACES, places, steps};
+use super::sample::{self, PLACES, places, places_on_the_machine, steps};
 
 #[test]
 fn every_step_is_carried_out_once_namespaces_with_their_sysctls() {
-    let mut kernel = Fake::default();
-    let spaces = apply(&mut kernel, "sample", &places(), &steps()).unwrap();
+    let mut kernel = Fake::of(&steps());
+    let spaces = apply(&mut kernel, "sample", &places(), None, &steps()).unwrap();
     assert_eq!(spaces.len(), PLACES.len());
     let mut done = kernel.record.borrow().done.clone();
     done.sort_unstable();
@@ -33,8 +33,8 @@ fn every_step_is_carried_out_once_namespaces_with_their_sysctls() {
 fn a_refusal_of_any_step_names_node_operation_and_errno_and_leaves_nothing() {
     let steps = steps();
     for (index, step) in steps.iter().enumerate() {
-        let mut kernel = Fake::refusing(index, libc::EPERM);
-        let error = apply(&mut kernel, "sample", &places(), &steps).expect_err("a step was refused");
+        let mut kernel = Fake::refusing(&steps, index, libc::EPERM);
+        let error = apply(&mut kernel, "sample", &places(), None, &steps).expect_err("a step was refused");
         let node = PLACES[step.place.0];
         assert_eq!(error.node(), node);
         assert_eq!(error.to_string(), format!("lab `sample`: node `{node}`: `{}`", step.op));
@@ -60,10 +60,57 @@ fn a_refusal_of_any_step_names_node_operation_and_errno_and_leaves_nothing() {
     }
 }
 
+fn on_the_machine(kernel: &mut Fake) -> Result<Vec<super::fake::FakeSpace>, super::BuildError> {
+    kernel.machine = Some(Place(2));
+    apply(kernel, "sample", &places_on_the_machine(), kernel.machine, &sample::on_the_machine())
+}
+
+#[test]
+fn what_changes_the_machine_is_written_down_first_batch_by_batch() {
+    // That each step is recorded before it is done, and no other, is asserted by the fake.
+    let mut kernel = Fake::of(&sample::on_the_machine());
+    let spaces = on_the_machine(&mut kernel).unwrap();
+    assert_eq!(spaces.len(), 3);
+    let record = kernel.record.borrow();
+    let mut done = record.done.clone();
+    done.sort_unstable();
+    assert_eq!(done, (0..sample::on_the_machine().len()).collect::<Vec<_>>());
+    assert_eq!(record.kept, ["blue"], "once, whatever goes there");
+    let until_it_is_taken: Vec<_> =
+        record.calls.iter().take_while(|call| **call != "take").copied().collect();
+    assert_eq!(until_it_is_taken, ["machine", "make", "route", "record", "sysctl", "keep", "record"]);
+    // The bridge waits for its ports, those of the lab and those of the machine.
+    let from_the_last_port = record.calls.iter().skip_while(|call| **call != "plug").copied();
+    let from_the_last_port: Vec<_> = from_the_last_port.take(4).collect();
+    assert_eq!(from_the_last_port, ["plug", "wait", "record", "route"]);
+    let iptables: Vec<_> = record.calls.iter().filter(|call| call.starts_with("iptables")).copied().collect();
+    assert_eq!(iptables, ["iptables of the machine", "iptables"]);
+}
+
+#[test]
+fn whatever_is_refused_all_that_was_done_to_the_machine_is_written_down() {
+    let steps = sample::on_the_machine();
+    for (index, step) in steps.iter().enumerate() {
+        let mut kernel = Fake::refusing(&steps, index, libc::EBUSY);
+        let error = on_the_machine(&mut kernel).expect_err("a step was refused");
+        assert_eq!(error.operation(), Some(&*step.op.to_string()));
+        assert_eq!(kernel.record.borrow().alive, 0, "step {index} (`{}`) left namespaces", step.op);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_down_is_not_done() {
+    let mut kernel = Fake { full: true, ..Fake::of(&sample::on_the_machine()) };
+    let error = on_the_machine(&mut kernel).unwrap_err();
+    assert_eq!(error.operation(), Some("sysctl -w net.ipv4.ip_forward=1"));
+    assert!(format!("{error:#}").contains("so it was not done"), "{error:#}");
+    assert_eq!(kernel.record.borrow().calls, ["machine", "make", "route", "record"]);
+}
+
 #[test]
 fn an_interface_that_does_not_come_up_is_named() {
-    let mut kernel = Fake { late: Some("side-0"), ..Fake::default() };
-    let error = apply(&mut kernel, "sample", &places(), &steps()).unwrap_err();
+    let mut kernel = Fake { late: Some("side-0"), ..Fake::of(&steps()) };
+    let error = apply(&mut kernel, "sample", &places(), None, &steps()).unwrap_err();
     assert_eq!(error.to_string(), "lab `sample`: node `switch`: interface `side-0` did not come up");
     assert_eq!(error.operation(), None);
     assert_eq!(kernel.record.borrow().alive, 0);
@@ -71,8 +118,8 @@ fn an_interface_that_does_not_come_up_is_named() {
 
 #[test]
 fn a_veth_is_born_with_both_ends_in_place_and_only_a_port_up() {
-    let mut kernel = Fake::default();
-    apply(&mut kernel, "sample", &places(), &steps()).unwrap();
+    let mut kernel = Fake::of(&steps());
+    apply(&mut kernel, "sample", &places(), None, &steps()).unwrap();
     let record = kernel.record.borrow();
     let veths = record.route.iter().filter_map(|message| match message {
         RouteNetlinkMessage::NewLink(link) => {

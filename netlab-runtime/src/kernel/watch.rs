@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use netlab_topology::plan::Dev;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage, State};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, State};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rtnetlink::LinkUnspec;
 
+use super::apply::MadeBy;
 use super::socket::NetlinkSocket;
 
 /// `RTNLGRP_LINK` and `RTNLGRP_IPV6_IFADDR`, `include/uapi/linux/rtnetlink.h`.
@@ -32,15 +33,16 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub(super) fn wait_until_up<'a>(
     socket: &mut NetlinkSocket,
     devices: &[&'a Dev],
+    made_by: MadeBy,
 ) -> io::Result<Option<&'a Dev>> {
     let mut pending = devices.to_vec();
     wait(socket, LINK_EVENTS, |socket, events| {
         match events {
-            Some(events) => strike(&mut pending, &events),
+            Some(events) => strike(&mut pending, &events, made_by),
             None => {
                 let requests = pending.iter().map(|dev| RouteNetlinkMessage::GetLink(by_index(dev.index)));
                 let answers = socket.ask(requests)?;
-                strike(&mut pending, &answers);
+                strike(&mut pending, &answers, made_by);
             }
         }
         Ok(pending.is_empty())
@@ -48,11 +50,15 @@ pub(super) fn wait_until_up<'a>(
     Ok(pending.first().copied())
 }
 
-/// Waits until no IPv6 address of the socket's namespace is tentative, and gives one that is after the deadline.
-pub(super) fn wait_until_settled(socket: &mut NetlinkSocket) -> io::Result<Option<IpAddr>> {
+/// Waits until no IPv6 address of the socket's namespace is tentative, or none of `these` devices, and gives one that is
+/// after the deadline.
+pub(super) fn wait_until_settled(
+    socket: &mut NetlinkSocket,
+    these: Option<&[u32]>,
+) -> io::Result<Option<IpAddr>> {
     let mut tentative = None;
     wait(socket, IPV6_ADDRESS_EVENTS, |socket, _events| {
-        tentative = first_tentative(socket)?;
+        tentative = first_tentative(socket, these)?;
         Ok(tentative.is_none())
     })?;
     Ok(tentative)
@@ -108,17 +114,25 @@ fn by_index(index: u32) -> LinkMessage {
 }
 
 /// Takes those that are up off the list.
-fn strike(pending: &mut Vec<&Dev>, messages: &[RouteNetlinkMessage]) {
+fn strike(pending: &mut Vec<&Dev>, messages: &[RouteNetlinkMessage], made_by: MadeBy) {
     for message in messages {
         if let RouteNetlinkMessage::NewLink(link) = message
-            && link.attributes.contains(&LinkAttribute::OperState(State::Up))
+            && is_up(link, made_by)
         {
             pending.retain(|dev| dev.index != link.header.index);
         }
     }
 }
 
-fn first_tentative(socket: &mut NetlinkSocket) -> io::Result<Option<IpAddr>> {
+/// Whether it is up in operation. Drivers that know nothing of it leave it open for ever
+/// (Documentation/networking/operstates.rst); what the lab makes knows, and is in that state only at first.
+fn is_up(link: &LinkMessage, made_by: MadeBy) -> bool {
+    let is = |state| link.attributes.contains(&LinkAttribute::OperState(state));
+    let unknown = is(State::Unknown) && link.header.flags.contains(LinkFlags::Running);
+    is(State::Up) || unknown && made_by == MadeBy::Others
+}
+
+fn first_tentative(socket: &mut NetlinkSocket, these: Option<&[u32]>) -> io::Result<Option<IpAddr>> {
     let messages = socket.dump(|| {
         let mut request = AddressMessage::default();
         request.header.family = AddressFamily::Inet6;
@@ -126,7 +140,8 @@ fn first_tentative(socket: &mut NetlinkSocket) -> io::Result<Option<IpAddr>> {
     })?;
     Ok(messages.iter().find_map(|message| match message {
         RouteNetlinkMessage::NewAddress(message)
-            if message.header.flags.contains(AddressHeaderFlags::Tentative) =>
+            if message.header.flags.contains(AddressHeaderFlags::Tentative)
+                && these.is_none_or(|these| these.contains(&message.header.index)) =>
         {
             message.attributes.iter().find_map(|attribute| match attribute {
                 AddressAttribute::Address(addr) => Some(*addr),

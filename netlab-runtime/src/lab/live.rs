@@ -1,5 +1,6 @@
 //! The lab itself.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,8 @@ use netlab_topology::plan::Place;
 use super::dump::{self, Dump};
 use super::state::State;
 use super::{LabError, Link, Net, Node, find, hosts};
-use crate::kernel::{self, BuildError, Linux};
+use crate::kernel::{self, BuildError, Linux, OnTheMachine};
+use crate::machine::Machine;
 
 /// Whether this process was born in a sandbox: elsewhere a lab would be built into the machine's own network.
 static IN_A_SANDBOX: AtomicBool = AtomicBool::new(false);
@@ -60,10 +62,40 @@ impl Lab {
     /// As [`build`](Self::build).
     pub fn build_named(name: impl Into<String>, plan: Plan) -> Result<Self, BuildError> {
         let name = name.into();
+        if plan.machine().is_some() {
+            return Err(BuildError::without_the_machine(&name, plan.place_name(Place::HOST)));
+        }
+        Self::build_with(name, plan, &mut Linux::default())
+    }
+
+    /// Builds a lab on the machine's own network. Names and indexes there are chosen first: what the lab's plan says of them are
+    /// proposals. `keep` has the runner keep the namespace of the place of a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build), and where the machine has not what the lab needs.
+    ///
+    /// # Teardown
+    ///
+    /// What was done to the machine is in its journal, and the runner's to undo once the sandbox is dead.
+    pub(crate) fn build_on_the_machine(
+        name: impl Into<String>,
+        plan: &Plan,
+        machine: &mut Machine,
+        keep: &dyn Fn(&str, BorrowedFd<'_>) -> io::Result<()>,
+    ) -> Result<Self, BuildError> {
+        let name = name.into();
+        let place = plan.machine().unwrap_or(Place::HOST);
+        let bound = machine.look().and_then(|there| machine.bind(plan, &there));
+        let plan = bound.map_err(|error| BuildError::unfit(&name, plan.place_name(place), error.into()))?;
+        Self::build_with(name, plan, &mut Linux(Some(OnTheMachine { machine, keep })))
+    }
+
+    fn build_with(name: String, plan: Plan, kernel: &mut Linux<'_>) -> Result<Self, BuildError> {
         if !IN_A_SANDBOX.load(Ordering::Relaxed) {
             return Err(BuildError::outside_a_sandbox(&name, plan.place_name(Place::HOST)));
         }
-        let spaces = kernel::apply(&mut Linux, &name, plan.places(), plan.steps())?;
+        let spaces = kernel::apply(kernel, &name, plan.places(), plan.machine(), plan.steps())?;
         Ok(Self { state: Arc::new(State::new(name, plan, spaces)) })
     }
 
@@ -145,6 +177,11 @@ impl Lab {
     /// The text of `/etc/hosts` by which the names of a plan's nodes resolve in every one of them.
     pub fn hosts_file(plan: &Plan) -> String {
         hosts::file(plan)
+    }
+
+    /// The lines of [`hosts_file`](Self::hosts_file) that the nodes have, without those of the loopback.
+    pub(crate) fn hosts_of_nodes(plan: &Plan) -> String {
+        hosts::nodes(plan)
     }
 
     /// The place of a name of [`Plan::places`], for what concerns namespaces that are no nodes.

@@ -1,4 +1,7 @@
-//! ICMP echo through an ordinary socket: no program, no raw socket.
+//! ICMP echo through an ordinary socket, without a program.
+//!
+//! In the nodes of a lab everyone may have ICMP sockets. On the machine itself that is the owner's to say
+//! (`net.ipv4.ping_group_range`), and where it is denied the socket is a raw one.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,8 +10,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, recv, send,
@@ -160,26 +165,9 @@ fn prepare(node: &Node, addrs: &[IpAddr]) -> io::Result<(Entry, IpAddr)> {
 /// One echo request, from the calling thread, which is a fresh one.
 fn ping(entry: &Entry, to: IpAddr, timeout: Duration) -> io::Result<Reply> {
     entry.enter()?;
-    let (socket, (request, reply)) = match to {
-        IpAddr::V4(_) => {
-            let socket = open(AddressFamily::Inet, SockProtocol::Icmp)?;
-            // Without this a socket hears nothing of what routers and its own kernel report (`ping_err`).
-            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
-            (socket, ECHO)
-        }
-        IpAddr::V6(_) => {
-            let socket = open(AddressFamily::Inet6, SockProtocol::IcmpV6)?;
-            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
-            (socket, ECHO_V6)
-        }
-    };
-    connect(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(to, 0)))?;
+    let echo = Echo::open(to)?;
     let sent = Instant::now();
-    // Type, code, checksum, identifier (the kernel fills both in), sequence number; then what makes it 64 bytes.
-    let mut message = [0; 64];
-    message[0] = request;
-    message[7] = 1;
-    send(socket.as_raw_fd(), &message, MsgFlags::empty())?;
+    echo.send()?;
     loop {
         let left = timeout.saturating_sub(sent.elapsed());
         if left.is_zero() {
@@ -189,23 +177,107 @@ fn ping(entry: &Entry, to: IpAddr, timeout: Duration) -> io::Result<Reply> {
             ));
         }
         match poll(
-            &mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)],
+            &mut [PollFd::new(echo.socket.as_fd(), PollFlags::POLLIN)],
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
         ) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         let mut answer = [0; 128];
-        match recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
-            Ok(length) if length >= 8 && answer[0] == reply && answer[7] == 1 => {
+        match recv(echo.socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
+            Ok(length) if echo.is_reply(&answer[..length]) => {
                 return Ok(Reply { from: to, rtt: sent.elapsed() });
             }
-            Ok(_) | Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn open(family: AddressFamily, protocol: SockProtocol) -> io::Result<OwnedFd> {
-    Ok(socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, protocol)?)
+/// A socket for one request and its reply.
+struct Echo {
+    socket: OwnedFd,
+    /// It sees all of ICMP that comes from there, in IPv4 with the header, and fills nothing in.
+    raw: bool,
+    v4: bool,
+    /// Ours, by which replies to others are told apart; an ICMP socket has its own.
+    identifier: [u8; 2],
+}
+
+impl Echo {
+    fn open(to: IpAddr) -> io::Result<Self> {
+        let v4 = to.is_ipv4();
+        let (socket, raw) = match open(v4, SockType::Datagram) {
+            Err(Errno::EACCES | Errno::EPERM) => (open(v4, SockType::Raw)?, true),
+            socket => (socket?, false),
+        };
+        // Without this a socket hears nothing of what routers and its own kernel report (`ping_err`).
+        if v4 {
+            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+        } else {
+            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+        }
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(to, 0)))?;
+        static COUNT: AtomicU16 = AtomicU16::new(0);
+        let identifier = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        Ok(Self { socket, raw, v4, identifier })
+    }
+
+    fn send(&self) -> Result<(), Errno> {
+        // Type, code, checksum, identifier, sequence number; then what makes it 64 bytes.
+        let mut message = [0; 64];
+        message[0] = if self.v4 { ECHO.0 } else { ECHO_V6.0 };
+        message[4..6].copy_from_slice(&self.identifier);
+        message[7] = 1;
+        // That of IPv6 covers addresses too, and is the kernel's to fill in (RFC 3542, section 3.1).
+        if self.raw && self.v4 {
+            let checksum = checksum(&message);
+            message[2..4].copy_from_slice(&checksum);
+        }
+        send(self.socket.as_raw_fd(), &message, MsgFlags::empty()).map(drop)
+    }
+
+    fn is_reply(&self, received: &[u8]) -> bool {
+        let header = match received.first() {
+            Some(first) if self.raw && self.v4 => usize::from(first & 0xf) * 4,
+            _ => 0,
+        };
+        let Some(message) = received.get(header..).filter(|message| message.len() >= 8) else { return false };
+        let kind = if self.v4 { ECHO.1 } else { ECHO_V6.1 };
+        message[0] == kind && message[7] == 1 && (!self.raw || message[4..6] == self.identifier)
+    }
+}
+
+/// The checksum of the internet (RFC 1071), as it is sent.
+fn checksum(message: &[u8]) -> [u8; 2] {
+    let words =
+        message.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+fn open(v4: bool, kind: SockType) -> Result<OwnedFd, Errno> {
+    let (family, protocol) = if v4 {
+        (AddressFamily::Inet, SockProtocol::Icmp)
+    } else {
+        (AddressFamily::Inet6, SockProtocol::IcmpV6)
+    };
+    socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_makes_the_whole_add_up_to_nothing() {
+        let mut message = [8, 0, 0, 0, 0x12, 0x34, 0, 1, 0xff, 0xff];
+        let sum = checksum(&message);
+        assert_ne!(sum, [0, 0]);
+        message[2..4].copy_from_slice(&sum);
+        assert_eq!(checksum(&message), [0, 0]);
+    }
 }

@@ -53,7 +53,7 @@ pub(super) async fn udp_socket(node: &Node, endpoint: impl ToEndpoint) -> io::Re
 }
 
 /// Makes a socket on a thread in the node. A socket belongs to the namespace that it was made in for good, whoever uses it.
-fn make<S: std::os::fd::AsFd + Send>(
+pub(super) fn make<S: std::os::fd::AsFd + Send>(
     node: &Node,
     make: impl FnOnce() -> io::Result<S> + Send,
 ) -> io::Result<S> {

@@ -10,6 +10,7 @@ mod ignored;
 mod interrupt;
 mod lanes;
 pub mod libtest;
+mod privileged;
 mod serial;
 pub mod settings;
 mod single;

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use super::interrupt::Running;
-use super::serial;
 use super::settings::Settings;
+use super::{privileged, serial};
 use crate::registry::TestDef;
-use crate::sandbox::{Failure, Harness, Launch, Run, launch};
+use crate::sandbox::{Failure, Harness, Launch, NeedsTheMachine, Run, launch};
 
-/// Runs a test in its sandbox, alone in its group if it has one.
+/// Runs a test in its sandbox, alone in its group if it has one, and alone on the machine if it touches that.
 pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settings) -> Run {
     let waiting = |group: &str, pid: i32| {
         let line = format!(
@@ -28,11 +28,26 @@ pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settin
             return Run::failed(failure);
         }
     };
+    let how = Launch { harness, live, limit: settings.limit(def) };
+    let isolated = match privileged::needs(def) {
+        Some(needs) => Err(needs),
+        None => isolated(def, how, settings),
+    };
+    let run = isolated.unwrap_or_else(|needs| privileged::run(def, how, needs));
+    drop(turn);
+    run
+}
+
+/// Runs a test that has nothing to do with the machine.
+///
+/// # Errors
+///
+/// Its topology is one that was computed, and it has.
+fn isolated(def: &TestDef, how: Launch, settings: &Settings) -> Result<Run, NeedsTheMachine> {
     let running = Running::begin(def);
-    let mut run = launch(def, Launch { harness, live, limit: settings.limit(def) });
+    let mut run = launch(def, how, None)?;
     running.may_tell(&run.outcome);
     run.settle(settings.retire);
     drop(running);
-    drop(turn);
-    run
+    Ok(run)
 }

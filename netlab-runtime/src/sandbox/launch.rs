@@ -21,6 +21,7 @@ use super::output::Output;
 use super::report::{self, Message, Report};
 use super::survivors::Held;
 use super::{users, worker};
+use crate::machine::PRIVATE_LOCK;
 use crate::registry::TestDef;
 use crate::sys::process::{Descriptors, Init, Network, Program};
 
@@ -84,34 +85,68 @@ pub struct Run {
 }
 
 impl Run {
-    /// A test that did not come to have a sandbox.
+    /// A test that did not come to have a sandbox, and failed.
     pub fn failed(failure: Failure) -> Self {
-        Self {
-            outcome: Outcome::Failed(failure),
-            output: Output::default(),
-            elapsed: Duration::ZERO,
-            held: Vec::new(),
-        }
+        Self::without(Outcome::Failed(failure))
     }
+
+    /// A test that did not come to have a sandbox.
+    pub fn without(outcome: Outcome) -> Self {
+        Self { outcome, output: Output::default(), elapsed: Duration::ZERO, held: Vec::new() }
+    }
+}
+
+/// What a test on the machine's own network has on the runner's side.
+pub struct OnTheMachine<'s> {
+    /// Whether the host is the machine itself, rather than a network of the sandbox's own beside it.
+    pub real: bool,
+    /// The machine's network namespace, which is the lock as well, and the journal.
+    pub descriptors: [OwnedFd; 2],
+    /// Keeps the namespace of the place of this name beyond the end of the sandbox: an interface of the machine is about to
+    /// be moved there.
+    pub keep: &'s mut dyn FnMut(&str, OwnedFd) -> Result<(), String>,
+}
+
+impl fmt::Debug for OnTheMachine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnTheMachine").field("real", &self.real).finish_non_exhaustive()
+    }
+}
+
+/// A test whose topology had to be computed to see that it touches the machine. Nothing was changed; it is to be run again,
+/// as what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeedsTheMachine {
+    /// Whether its host is the machine itself.
+    pub real: bool,
 }
 
 /// Runs a test in a sandbox of its own.
 ///
+/// # Errors
+///
+/// The lab touches the machine, and no `machine` was given for it.
+///
 /// # Teardown
 ///
-/// On return, every process of the sandbox is dead. Its namespaces are held, until [`Run::settle`].
-pub fn launch(def: &TestDef, how: Launch) -> Run {
+/// On return, every process of the sandbox is dead. Its namespaces are held, until [`Run::settle`]. What was done to the
+/// machine is the caller's to undo, before that.
+pub fn launch(
+    def: &TestDef,
+    how: Launch,
+    mut machine: Option<OnTheMachine<'_>>,
+) -> Result<Run, NeedsTheMachine> {
     let started = Instant::now();
     let mut output = Output::default();
     let mut held = Vec::new();
-    let outcome = match Sandbox::start(def, how) {
+    let outcome = match Sandbox::start(def, how, machine.as_ref()) {
         Ok(sandbox) => {
             held.extend(Held::of_init(def.name(), sandbox.init.pid()));
-            sandbox.watch(def, how, started, &mut output, &mut held)
+            sandbox.watch(def, how, started, &mut output, &mut held, machine.as_mut())?
         }
         Err(outcome) => outcome,
     };
-    Run { outcome, output, elapsed: started.elapsed(), held }
+    Ok(Run { outcome, output, elapsed: started.elapsed(), held })
 }
 
 struct Sandbox {
@@ -128,7 +163,7 @@ fn broken(what: &str, error: impl Into<io::Error>) -> Outcome {
 }
 
 impl Sandbox {
-    fn start(def: &TestDef, how: Launch) -> Result<Self, Outcome> {
+    fn start(def: &TestDef, how: Launch, machine: Option<&OnTheMachine<'_>>) -> Result<Self, Outcome> {
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(|error| broken("`/dev/null`", error))?;
         let (report, report_theirs) =
@@ -148,8 +183,18 @@ impl Sandbox {
             report: report_theirs.as_fd(),
             output,
         };
-        let program = program(def, how.harness);
-        let init = users::start(Some(&program), Network::Own, descriptors).map_err(Outcome::of_setup)?;
+        let orders = machine.map(|machine| (machine.real, machine.descriptors.each_ref().map(AsFd::as_fd)));
+        report::give_orders(report.as_fd(), orders).map_err(|error| broken("its orders", error))?;
+        let program = program(def, how.harness, machine.is_some());
+        let init = match machine {
+            // In a user namespace of its own it could do nothing to the machine.
+            Some(OnTheMachine { real, .. }) => {
+                let network = if *real { Network::OfTheRunner } else { Network::Own };
+                Init::start(Some(&program), network, descriptors, None)
+            }
+            None => users::start(Some(&program), Network::Own, descriptors),
+        };
+        let init = init.map_err(Outcome::of_setup)?;
         let live = Live::enter(init.pidfd()).map_err(|error| broken("a descriptor of its own", error))?;
         Ok(Self { live, init, report, output: capture.map(|(ours, _)| ours) })
     }
@@ -161,7 +206,13 @@ impl Sandbox {
         started: Instant,
         output: &mut Output,
         held: &mut Vec<Held>,
-    ) -> Outcome {
+        mut machine: Option<&mut OnTheMachine<'_>>,
+    ) -> Result<Outcome, NeedsTheMachine> {
+        let may_keep = machine.is_some();
+        let mut keep = move |place: &str, namespace| match &mut machine {
+            Some(machine) => (machine.keep)(place, namespace),
+            None => Err("this test has nothing to do with the machine".to_owned()),
+        };
         let mut inbox = Inbox::default();
         // So far off that it is never: a duration beyond what the clock can tell.
         let limit = started.checked_add(how.limit.after);
@@ -170,12 +221,12 @@ impl Sandbox {
         loop {
             let ready = match wait(self.sources(&inbox), deadline) {
                 Ok(ready) => ready,
-                Err(error) => return broken("`poll`", error),
+                Err(error) => return Ok(broken("`poll`", error)),
             };
             if ready.output {
                 self.read_output(output);
             }
-            if ready.report && inbox.take(self.report.as_fd()) {
+            if ready.report && inbox.take(self.report.as_fd(), &mut keep) {
                 deadline = Instant::now().checked_add(GRACE);
             }
             if ready.ended {
@@ -189,7 +240,7 @@ impl Sandbox {
         }
         // All are dead: what they wrote is complete, and there will be no more.
         self.read_output(output);
-        inbox.take(self.report.as_fd());
+        inbox.take(self.report.as_fd(), &mut keep);
         drop(self.live);
         let ended = self.init.wait();
         // One that cannot be named is let go now, which is only slower.
@@ -197,8 +248,9 @@ impl Sandbox {
             inbox.namespaces.into_iter().filter_map(|(node, fd)| Held::network(def.name(), &node, fd).ok()),
         );
         match inbox.report {
-            None if given_up => Outcome::Failed(Failure::TimedOut(how.limit)),
-            report => Outcome::of(report, ended, def.should_panic),
+            Some(Report::Machine { real }) if !may_keep => Err(NeedsTheMachine { real }),
+            None if given_up => Ok(Outcome::Failed(Failure::TimedOut(how.limit))),
+            report => Ok(Outcome::of(report, ended, def.should_panic)),
         }
     }
 
@@ -234,14 +286,24 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Takes what is there; says whether a first report was among it.
-    fn take(&mut self, socket: BorrowedFd<'_>) -> bool {
+    /// Takes what is there, and answers what asks; says whether a first report was among it.
+    fn take(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        keep: &mut dyn FnMut(&str, OwnedFd) -> Result<(), String>,
+    ) -> bool {
         let mut buffer = vec![0; report::LONGEST];
         let before = self.report.is_some();
         while !self.ended {
             match report::receive(socket, &mut buffer) {
                 Ok(Message::Report(report)) => self.report = self.report.take().or(Some(report)),
                 Ok(Message::Namespaces(more)) => self.namespaces.extend(more),
+                Ok(Message::Keep { place, namespace }) => {
+                    // Who asked may be dead by now; then nobody waits for the answer.
+                    if let Err(errno) = report::answer(socket, keep(&place, namespace)) {
+                        tracing::debug!("the namespace of `{place}` is kept, and nobody hears it: {errno}");
+                    }
+                }
                 Ok(Message::Unknown) | Err(Errno::EINTR) => {}
                 Ok(Message::End) => self.ended = true,
                 Err(_) => break,
@@ -287,7 +349,7 @@ fn capture_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 /// The test binary, to be run again for this test alone.
-fn program(def: &TestDef, harness: Harness) -> Program {
+fn program(def: &TestDef, harness: Harness, on_the_machine: bool) -> Program {
     let own_name = std::env::args_os().next().unwrap_or_else(|| OsString::from("test"));
     let mut argv = vec![own_name, def.name().into()];
     if harness == Harness::Standard {
@@ -297,7 +359,7 @@ fn program(def: &TestDef, harness: Harness) -> Program {
         // Not the path, which may name another file by now.
         path: c"/proc/self/exe".to_owned(),
         argv: argv.into_iter().filter_map(c_string).collect(),
-        envp: environment(def).into_iter().filter_map(c_string).collect(),
+        envp: environment(def, on_the_machine).into_iter().filter_map(c_string).collect(),
     }
 }
 
@@ -307,7 +369,7 @@ fn c_string(string: OsString) -> Option<CString> {
 }
 
 /// This process's environment, with what makes a worker of the next.
-fn environment(def: &TestDef) -> Vec<OsString> {
+fn environment(def: &TestDef, on_the_machine: bool) -> Vec<OsString> {
     const BACKTRACE: &str = "RUST_BACKTRACE";
     const LIB_BACKTRACE: &str = "RUST_LIB_BACKTRACE";
     const PROFILE: &str = "LLVM_PROFILE_FILE";
@@ -326,6 +388,10 @@ fn environment(def: &TestDef) -> Vec<OsString> {
         if name == PROFILE {
             *value = OsString::from(unique_profile(&value.to_string_lossy()));
         }
+    }
+    let (lock, own) = PRIVATE_LOCK;
+    if !on_the_machine && !has(&variables, lock) {
+        variables.push((lock.into(), own.into()));
     }
     variables.push((worker::VARIABLE.into(), def.path.into()));
     let join = |(mut name, value): (OsString, OsString)| {

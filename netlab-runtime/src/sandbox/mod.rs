@@ -22,7 +22,7 @@ mod users;
 mod view;
 mod worker;
 
-pub use launch::{Harness, Launch, Limit, Run, launch};
+pub use launch::{Harness, Launch, Limit, NeedsTheMachine, OnTheMachine, Run, launch};
 pub use live::end_all;
 pub(crate) use outcome::human;
 pub use outcome::{Failure, Outcome};
@@ -33,4 +33,5 @@ pub use survivors::Survivor;
 pub use unavailable::{Unavailable, probe};
 pub(crate) use users::user_name;
 pub use users::{Range, Ranges, probe as probe_users};
+pub(crate) use worker::VARIABLE as WORKER;
 pub use worker::Worker;

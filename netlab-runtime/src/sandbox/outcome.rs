@@ -65,11 +65,29 @@ pub enum Failure {
     Build(String),
     /// Its sandbox could not be made.
     Sandbox(String),
+    /// What it did to the machine's own network could not all be undone.
+    NotUndone {
+        /// What is left, and why.
+        left: Vec<String>,
+        /// What it failed with besides.
+        besides: Option<Box<Failure>>,
+    },
     /// Something of it is still there, although it passed.
     LeftBehind(Vec<Survivor>),
 }
 
 impl Outcome {
+    /// The outcome of a test after which this is left on the machine.
+    pub(crate) fn with_left(self, left: Vec<String>) -> Self {
+        match self {
+            outcome if left.is_empty() => outcome,
+            Self::Failed(failure) => {
+                Self::Failed(Failure::NotUndone { left, besides: Some(Box::new(failure)) })
+            }
+            Self::Passed | Self::Unavailable(_) => Self::Failed(Failure::NotUndone { left, besides: None }),
+        }
+    }
+
     /// The outcome of a worker that ended by itself.
     pub(super) fn of(
         report: Option<Report>,
@@ -117,6 +135,11 @@ impl Outcome {
             (Report::Topology(text), _) => Failure::Topology(text),
             (Report::Build(text), _) => Failure::Build(text),
             (Report::Sandbox(text), _) => Failure::Sandbox(text),
+            // The runner has the test run again, as what it is; if that comes to this, there is no sense in a third time.
+            (Report::Machine { .. }, _) => Failure::Topology(
+                "computed again, it differs in what it wants of the machine's own network; it must be the same each time"
+                    .to_owned(),
+            ),
         };
         Self::Failed(failure)
     }
@@ -160,6 +183,13 @@ impl fmt::Display for Failure {
             Self::Topology(text) => write!(f, "wrong topology\n{text}"),
             Self::Build(text) => write!(f, "the lab could not be built: {text}"),
             Self::Sandbox(text) => f.write_str(text),
+            Self::NotUndone { left, besides } => {
+                if let Some(failure) = besides {
+                    write!(f, "{failure}\nnetlab: ")?;
+                }
+                write!(f, "not everything that was changed on the machine could be undone:")?;
+                left.iter().try_for_each(|left| write!(f, "\n    {left}"))
+            }
             Self::LeftBehind(survivors) => {
                 write!(f, "left something behind:")?;
                 survivors.iter().try_for_each(|survivor| write!(f, "\n    {survivor}"))
@@ -226,6 +256,16 @@ mod tests {
         assert_eq!(beginning("assertion failed\n  left: 1\n"), "assertion failed ...");
         assert_eq!(beginning(&long), format!("{} ...", &long[1..]));
         assert_eq!(beginning("on purpose\n"), "on purpose");
+    }
+
+    #[test]
+    fn what_could_not_be_undone_fails_a_test_and_hides_nothing() {
+        let left = || vec!["`lan`: somebody else changed it".to_owned()];
+        assert_eq!(Outcome::Passed.with_left(Vec::new()), Outcome::Passed);
+        let Outcome::Failed(failure) = Outcome::Passed.with_left(left()) else { panic!("it passed") };
+        assert!(failure.to_string().ends_with("undone:\n    `lan`: somebody else changed it"), "{failure}");
+        let Outcome::Failed(both) = Outcome::Failed(Failure::Exited(3)).with_left(left()) else { panic!() };
+        assert!(both.to_string().starts_with("exited with code 3 before it returned\nnetlab: not"), "{both}");
     }
 
     #[test]

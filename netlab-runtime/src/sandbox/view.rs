@@ -37,7 +37,7 @@ const STAGE: &str = "/sys";
 
 const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// Makes the view of the host: `hosts` becomes the text of `/etc/hosts`.
+/// Makes the view of the host of an isolated lab: `hosts` becomes the text of `/etc/hosts`.
 ///
 /// What a container refuses (fresh `/proc` and `/sys` in a user namespace, when its own are masked) is told on
 /// standard error and done without: then the old ones stay, which show the container's processes and interfaces.
@@ -47,16 +47,43 @@ const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFl
 /// The step that failed.
 pub(super) fn set_up(hosts: &str) -> Result<(), ViewError> {
     nix::unistd::sethostname("host").step("setting the hostname")?;
-    tolerate("a fresh `/proc`", mount_fresh("proc", "/proc"));
-    mount(Some("netlab"), STAGE, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
-        .step(format!("`mount -t tmpfs netlab {STAGE}`"))?;
-    let files = bind_files(hosts);
-    umount2(STAGE, MntFlags::MNT_DETACH).step(format!("`umount {STAGE}`"))?;
-    files?;
-    tolerate("a fresh `/sys`", mount_fresh("sysfs", "/sys"));
+    mount_all(|| bind_files(hosts))?;
     // Who may open ICMP sockets (`ping`): group 0, which is the worker's.
     tolerate("`net.ipv4.ping_group_range`", fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0"));
     Ok(())
+}
+
+/// Makes the view of a host that is the machine itself: it stays as it is, but that the nodes' names, which are the lines
+/// of `nodes`, resolve as well.
+///
+/// # Errors
+///
+/// The step that failed.
+pub(super) fn set_up_on_the_machine(nodes: &str) -> Result<(), ViewError> {
+    const HOSTS: &str = "/etc/hosts";
+    let machines = match fs::read_to_string(HOSTS) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).step("reading `/etc/hosts`"),
+    };
+    mount_all(|| bind_file("hosts", &beside(&machines, nodes), Path::new(HOSTS)))
+}
+
+/// A fresh `/proc` and `/sys`, and between the two the private files that `bind` lays over the machine's.
+fn mount_all(bind: impl FnOnce() -> Result<(), ViewError>) -> Result<(), ViewError> {
+    tolerate("a fresh `/proc`", mount_fresh("proc", "/proc"));
+    mount(Some("netlab"), STAGE, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+        .step(format!("`mount -t tmpfs netlab {STAGE}`"))?;
+    let files = bind();
+    umount2(STAGE, MntFlags::MNT_DETACH).step(format!("`umount {STAGE}`"))?;
+    files?;
+    tolerate("a fresh `/sys`", mount_fresh("sysfs", "/sys"));
+    Ok(())
+}
+
+/// The nodes' lines first, since the first address of a name is the one that most resolvers take.
+fn beside(machines: &str, nodes: &str) -> String {
+    format!("# the lab's\n{nodes}# the machine's\n{machines}")
 }
 
 fn tolerate(what: &str, result: Result<(), impl Into<io::Error>>) {
@@ -150,6 +177,14 @@ fn hide_nscd() -> Result<(), ViewError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machines_names_stay_beside_the_labs() {
+        assert_eq!(
+            beside("127.0.0.1 localhost\n", "192.0.2.1 red\n"),
+            "# the lab's\n192.0.2.1 red\n# the machine's\n127.0.0.1 localhost\n"
+        );
+    }
 
     #[test]
     fn only_the_line_of_hosts_changes() {

@@ -6,24 +6,26 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use netlab_topology::plan::Place;
 use netlab_topology::{Plan, Topology};
 use tokio::runtime::{Builder, Runtime};
 
-use super::report::{Report, Reporter};
+use super::report::{Orders, Report, Reporter};
 use super::{panics, parameters, retired, view};
-use crate::lab::{Lab, in_a_sandbox};
+use crate::lab::{self, Lab, in_a_sandbox};
+use crate::machine::Machine;
 use crate::registry::{Body, BodyResult, Flavor, ShouldPanic, TestDef, TopologySource};
 use crate::runner::settings;
 use crate::sys::{environment, process, signal};
 
 /// The variable that makes a process a worker: the path of its test.
-pub(super) const VARIABLE: &str = "NETLAB_WORKER";
+pub(crate) const VARIABLE: &str = "NETLAB_WORKER";
 
 /// This process as a worker.
 #[derive(Debug)]
@@ -136,28 +138,54 @@ fn run(def: &TestDef, reporter: &Reporter) -> Report {
     std::mem::forget(runtime);
     std::mem::forget(lab);
     match result {
-        Ok(Ok(())) => Report::Returned,
+        Ok(Ok(())) => lab::unchecked().map_or(Report::Returned, Report::Error),
         Ok(Err(error)) => Report::Error(error),
         Err(payload) => panics::caught(&*payload),
     }
 }
 
 fn prepare(def: &TestDef, reporter: &Reporter) -> Result<Lab, Report> {
+    let not_ready = |error: &dyn std::fmt::Display| {
+        Report::Sandbox(format!("the sandbox could not be made ready: {error}"))
+    };
+    let orders = reporter.orders().map_err(|error| not_ready(&error))?;
     let plan = plan(def)?;
     if let TopologySource::Computed(_) = def.topology {
         parameters::check(&plan, def.parameters).map_err(Report::Topology)?;
     }
-    view::set_up(&Lab::hosts_file(&plan)).map_err(|error| {
-        Report::Sandbox(format!(
-            "the sandbox could not be made ready: {:#}",
-            crate::error::Error::from(error)
-        ))
-    })?;
+    let real = plan.machine() == Some(Place::HOST);
+    let machine = match (plan.machine(), orders) {
+        (None, Orders::Isolated | Orders::OnTheMachine { real: false, .. }) => None,
+        (Some(_), Orders::OnTheMachine { real: granted, machine, journal }) if granted == real => {
+            Some((machine, journal))
+        }
+        _ => return Err(Report::Machine { real }),
+    };
+    let view = if real {
+        view::set_up_on_the_machine(&Lab::hosts_of_nodes(&plan))
+    } else {
+        view::set_up(&Lab::hosts_file(&plan))
+    };
+    view.map_err(|error| not_ready(&format_args!("{:#}", crate::error::Error::from(error))))?;
     in_a_sandbox();
-    let lab = Lab::build_named(def.function(), plan).map_err(|error| Report::Build(format!("{error:#}")))?;
+    let lab = match machine {
+        None => Lab::build_named(def.function(), plan),
+        Some((machine, journal)) => {
+            let mut machine = Machine::open(machine, journal).map_err(|error| not_ready(&error))?;
+            let keep = |place: &str, namespace: BorrowedFd<'_>| reporter.keep(place, namespace);
+            let lab = Lab::build_on_the_machine(def.function(), &plan, &mut machine, &keep);
+            // Open as long as this process lives: the lock lasts until runner and sandbox are both gone.
+            std::mem::forget(machine);
+            lab
+        }
+    };
+    let lab = lab.map_err(|error| Report::Build(format!("{error:#}")))?;
+    let touched = lab.plan().machine();
+    let places = (0..).map(Place).zip(lab.plan().places()).zip(lab.namespaces());
+    // The machine's own is not the lab's to hand out.
+    let ours = places.filter(|((place, _), _)| Some(*place) != touched);
+    let ours: Vec<_> = ours.map(|((_, name), namespace)| (name.as_str(), namespace)).collect();
     // The runner lets them go when it suits. Without that they go with this process, which is only slower.
-    let names = lab.plan().places().iter().map(String::as_str);
-    let ours: Vec<_> = names.zip(lab.namespaces()).collect();
     if let Err(error) = reporter.send_namespaces(&ours) {
         eprintln!("netlab: the lab's namespaces could not be handed to the runner: {error}");
     }

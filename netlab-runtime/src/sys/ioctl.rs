@@ -55,6 +55,26 @@ pub fn owner_of_namespace(namespace: impl AsFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(owner) })
 }
 
+/// The number that a socket's network namespace has had to itself since the machine started (`SO_NETNS_COOKIE`), where
+/// the kernel gives them: from Linux 5.14 on.
+pub fn network_cookie(socket: impl AsFd) -> Option<u64> {
+    /// `include/uapi/asm-generic/socket.h`.
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the option's value is an integer of eight bytes, and its length says so.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (result == 0).then_some(cookie)
+}
+
 /// Turns transmit checksum and segmentation offload of a device off, in the namespace of `socket`
 /// (`ethtool -K DEVICE tx off tso off gso off`).
 ///

@@ -11,6 +11,8 @@ pub mod interrupt;
 pub mod ioctl;
 pub mod namespace;
 pub mod process;
+pub mod readiness;
 pub mod signal;
+pub mod sockopt;
 pub mod tun;
 pub mod users;

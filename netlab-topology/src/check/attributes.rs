@@ -96,6 +96,7 @@ fn node(node: &NodeStatement, whole: bool, report: &mut Report) {
     if whole && !node.router && attributes.forward.is_none() {
         let nat = attributes.nats.first().map(|nat| ("nat", nat.span));
         let dnat = attributes.dnats.first().map(|dnat| ("dnat", dnat.span));
+        let real = if attributes.real.is_some() { " real" } else { "" };
         for (what, span) in nat.into_iter().chain(dnat) {
             report
                 .error(
@@ -103,7 +104,7 @@ fn node(node: &NodeStatement, whole: bool, report: &mut Report) {
                     format!("`{name}` does not forward"),
                     format!("`{what}` acts on what a node forwards"),
                 )
-                .help(format!("declare it `router {name}`, or add `forward`"));
+                .help(format!("declare it `router {name}{real}`, or add `forward`"));
         }
     }
 }

@@ -238,7 +238,13 @@ impl Devices {
                         true => "it is that of an interface of the machine",
                         false => "another net has it",
                     };
-                    report.error(span, format!("the interface name `{dev}` is used twice"), label);
+                    let error =
+                        report.error(span, format!("the interface name `{dev}` is used twice"), label);
+                    if attributes.dev.is_none() {
+                        error.help(format!(
+                            "the host's bridge is named as the net; rename it with `{dev}(dev=NAME)` on the host"
+                        ));
+                    }
                 }
                 let name = IfName::new(dev).unwrap_or_else(|_reported| self.short_name(HOST, "bridge", ""));
                 self.dev(HOST, name, End::Near)

@@ -311,6 +311,19 @@ impl Draft<'_> {
         })
     }
 
+    /// Where packets from the lab come from on a wire: its subnets, or where others are on it too, the addresses of nodes.
+    pub fn sources(&self, wire: Wire) -> Vec<IpNet> {
+        match wire {
+            Wire::Net(net) if self.nic_of(net).is_some() => {
+                let nodes = self.members(wire).iter().filter(|(node, _)| *node != 0 || !self.host_is_real());
+                let addrs =
+                    nodes.flat_map(|(node, interface)| &self.nodes[*node].interfaces[*interface].addrs);
+                addrs.map(|addr| IpNet::from(addr.addr())).collect()
+            }
+            _ => self.subnets(wire).iter().map(|subnet| subnet.net()).collect(),
+        }
+    }
+
     /// Whether the host is on a net, and so has its bridge.
     pub fn host_is_on(&self, net: usize) -> bool {
         self.nodes[0].interfaces.iter().any(|i| i.wire == Wire::Net(net))

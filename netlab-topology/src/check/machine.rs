@@ -110,13 +110,17 @@ fn uplink(draft: &Draft<'_>, net: usize, report: &mut Report) {
     if uplink.port.is_none() && !this.broken {
         for (word, what) in [("takeover", uplink.takeover), ("force", uplink.force)] {
             let Some(what) = what else { continue };
-            let label = match &uplink.dev {
-                Some(dev) => format!("with `dev=`, `{}` keeps all it has", dev.value),
-                None => "no interface of the machine is plugged into this net".to_owned(),
+            let (label, help) = match &uplink.dev {
+                Some(dev) => (
+                    format!("with `dev=`, `{}` stays where it is and keeps all it has", dev.value),
+                    format!("leave `{word}` out, or plug the interface in: `port={}`", dev.value),
+                ),
+                None => (
+                    "no interface of the machine is plugged into this net".to_owned(),
+                    "write which interface, as in `port=eth1`".to_owned(),
+                ),
             };
-            report
-                .error(what.span, format!("`{word}` needs a port"), label)
-                .help("write which interface, as in `port=eth1`");
+            report.error(what.span, format!("`{word}` needs a port"), label).help(help);
         }
     }
     if let (Some(port), Some(takeover)) = (&uplink.port, uplink.takeover)

@@ -91,11 +91,11 @@ fn masquerade(
     Some((wire, sources.into_iter().map(|source| Rule::Masquerade { out, source }).collect()))
 }
 
-/// The subnets of the lab that are not on a wire, nor somebody else's.
+/// What comes from the lab, but for what is on a wire: subnets of its own, and addresses of its nodes where others are too.
 fn labs_own(draft: &Draft<'_>, out: Wire) -> Vec<Option<IpNet>> {
-    let nets = (0..draft.nets.len()).filter(|net| !draft.nets[*net].is_shared()).map(Wire::Net);
+    let nets = (0..draft.nets.len()).map(Wire::Net);
     let wires = nets.chain((0..draft.links.len()).map(Wire::Link)).filter(|wire| *wire != out);
-    wires.flat_map(|wire| draft.subnets(wire)).map(|subnet| Some(subnet.net())).collect()
+    wires.flat_map(|wire| draft.sources(wire)).map(Some).collect()
 }
 
 /// Reports a subnet that has bits behind its prefix.
@@ -165,6 +165,10 @@ fn node_addrs(
         report.error(span, message, format!("`{}` is on no net", to.name));
     } else if !islands.same(node, target) {
         report.error(span, message, "no net or link leads there");
+    } else if addrs.is_empty() {
+        report
+            .error(span, message, format!("the topology gives `{}` no address", to.name))
+            .help("give it one, or write the address in its place");
     }
     addrs
 }

@@ -291,6 +291,14 @@ fn router(
         return None;
     }
     if !FAMILIES.into_iter().any(|family| shared(draft, node, router, family).is_some()) {
+        let machines = this.interfaces.iter().find(|i| {
+            that.index_on(i.wire).is_some()
+                && (draft.has_the_machines(router, i.wire) || draft.has_the_machines(node, i.wire))
+        });
+        if let Some(interface) = machines {
+            unreachable_machine(draft, interface.wire, name, span, report);
+            return None;
+        }
         if !this.broken && !that.broken {
             let message = format!("`{name}` is not next to `{}`", this.name);
             report.error(span, message, draft.wires_of(node));
@@ -298,6 +306,19 @@ fn router(
         return None;
     }
     Some(router)
+}
+
+/// Reports that a node and a real host on the same net have no way to each other that netlab knows.
+fn unreachable_machine(draft: &Draft<'_>, wire: Wire, name: &str, span: Span, report: &mut Report) {
+    let net = draft.wire_name(wire);
+    let message = format!("there is no known way to `{name}`");
+    if matches!(wire, Wire::Net(net) if draft.nets[net].is_shared()) {
+        let label = format!("on `{net}` (`dev=`) the machine and nodes cannot reach each other");
+        report.error(span, message, label);
+    } else {
+        let label = format!("on `{net}` (`takeover`) the host has the addresses that the machine has");
+        report.error(span, message, label).help("write the address, as in `via=10.1.1.51`");
+    }
 }
 
 fn static_route(

@@ -5,8 +5,6 @@ use super::steps::families;
 use crate::model::Firewall;
 use crate::plan::{Action, Family, Hook, Iptables, Match, Nft, Op, Plan, Table, Wire};
 
-use ipnet::IpNet;
-
 /// A rule before it is known what it is made with.
 struct Made {
     hook: Hook,
@@ -68,31 +66,23 @@ fn translations(plan: &Plan, draft: &Draft<'_>, node: usize) -> Vec<Made> {
 /// What the machine's own firewall has to let pass, whatever else it drops: what the lab's nodes send to the machine, and through
 /// it if it forwards.
 ///
-/// From a bridge that an interface of the machine is plugged into, that is what comes from nodes, not what comes from the network
-/// behind the interface.
+/// Where others are on a net too, that is what comes from nodes and goes to nodes: its firewall is not opened to
+/// the network behind an interface of it.
 fn admissions(plan: &Plan, draft: &Draft<'_>) -> Vec<Made> {
     let mut list = Vec::new();
     let mut accept = |hook: Hook, family: Family, matches: Vec<Match>| {
         list.push(Made { hook, matches, action: Action::Accept, families: vec![family] });
     };
     for interface in plan.nodes[0].interfaces.iter().filter(|i| !i.dev.is_of_the_machine()) {
-        let incoming = || Match::IncomingInterface(interface.dev.name.clone());
-        let outgoing = || Match::OutgoingInterface(interface.dev.name.clone());
-        let plugged = matches!(interface.wire, Wire::Net(net) if draft.nic_of(net).is_some());
-        let mut ways = Vec::new();
-        if plugged {
-            for &(node, index) in draft.members(interface.wire).iter().filter(|(node, _)| *node != 0) {
-                ways.extend(draft.nodes[node].interfaces[index].addrs.iter().map(|addr| {
-                    let addr = addr.addr();
-                    let from = vec![incoming(), Match::Source(IpNet::from(addr))];
-                    (Family::of(addr), from, vec![outgoing(), Match::Destination(addr)])
-                }));
+        let others = matches!(interface.wire, Wire::Net(net) if draft.nic_of(net).is_some());
+        for source in draft.sources(interface.wire) {
+            let family = Family::of(source.addr());
+            let mut from = vec![Match::IncomingInterface(interface.dev.name.clone())];
+            let mut to = vec![Match::OutgoingInterface(interface.dev.name.clone())];
+            if others {
+                from.push(Match::Source(source));
+                to.push(Match::Destination(source.addr()));
             }
-        } else {
-            let subnets = draft.subnets(interface.wire);
-            ways.extend(subnets.iter().map(|subnet| (subnet.family, vec![incoming()], vec![outgoing()])));
-        }
-        for (family, from, to) in ways {
             accept(Hook::Input, family, from.clone());
             if plan.nodes[0].forwards {
                 accept(Hook::Forward, family, from);

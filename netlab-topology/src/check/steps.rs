@@ -117,7 +117,15 @@ impl Steps {
     }
 
     /// The settings of an interface that the lab makes in the machine, where `default` is not the lab's to set.
-    fn sysctls_of_device(&mut self, place: Place, interface: &Interface<'_>, dev: &IfName) {
+    ///
+    /// One that takes over goes on as the machine's: only its addresses are not to be tentative meanwhile.
+    fn sysctls_of_device(&mut self, place: Place, interface: &Interface<'_>, taken_over: bool, dev: &IfName) {
+        if taken_over {
+            if interface.mtu >= IPV6_MIN_MTU {
+                self.sysctl(place, &key_of_device("ipv6", dev, "accept_dad"), "0");
+            }
+            return;
+        }
         self.sysctl(place, &key_of_device("ipv4", dev, "rp_filter"), "0");
         // There are none for what is too small for IPv6 (`addrconf_notify`).
         if interface.mtu >= IPV6_MIN_MTU {
@@ -241,7 +249,8 @@ impl Steps {
             interfaces.filter(|(i, _)| draft.sort(index, i.wire) != Sort::OfTheMachine).collect();
         if is_real {
             for (interface, planned) in &made {
-                self.sysctls_of_device(place, interface, &planned.dev.name);
+                let taken_over = draft.has_the_machines(index, interface.wire);
+                self.sysctls_of_device(place, interface, taken_over, &planned.dev.name);
             }
         }
         for (key, value) in &draft.nodes[index].sysctls.late {

@@ -3,6 +3,8 @@
 //! The plan chooses both for every namespace of the lab's own. In the machine's, which of them are free is known only when the
 //! lab is built.
 
+use std::collections::BTreeMap;
+
 use super::op::{Dev, Iptables, Match, Nft, Op, Place, VethEnd};
 use super::{Plan, Wire};
 use crate::name::IfName;
@@ -27,11 +29,11 @@ impl Plan {
     /// `lo` is not asked for. What `f` answers must differ from one device to another, as names and indexes in a namespace do.
     #[must_use = "the plan itself stays as it is"]
     pub fn with_devs(&self, place: Place, f: &mut dyn FnMut(&Dev, DevRole) -> Dev) -> Self {
-        let mut renaming = Renaming { known: Vec::new() };
+        let mut renaming = Renaming { known: BTreeMap::new() };
         for dev in devs_of_steps(self, place) {
             if dev.name.as_str() != "lo" && renaming.find(&dev.name).is_none() {
                 let new = f(dev, role(self, place, dev));
-                renaming.known.push((dev.name.clone(), new));
+                renaming.known.insert(dev.name.clone(), new);
             }
         }
         let mut plan = self.clone();
@@ -60,12 +62,12 @@ impl Plan {
 
 /// What each device is from now on, by the name it had.
 struct Renaming {
-    known: Vec<(IfName, Dev)>,
+    known: BTreeMap<IfName, Dev>,
 }
 
 impl Renaming {
     fn find(&self, name: &IfName) -> Option<&Dev> {
-        self.known.iter().find(|(known, _)| known == name).map(|(_, dev)| dev)
+        self.known.get(name)
     }
 
     fn dev(&self, dev: &mut Dev) {

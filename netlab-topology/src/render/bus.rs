@@ -1,7 +1,7 @@
 //! The bus diagram: nodes in a row, a line for each net, a stem down from each node to each of its nets.
 
 use super::canvas::Canvas;
-use super::labels::{host_parts, is_drawn, line_of, moved, roles, uplink};
+use super::labels::{host_parts, is_drawn, line_of, moved, roles, subnets_of_nic, uplink};
 use crate::plan::{Plan, Wire};
 
 /// Columns between two stems of a node.
@@ -110,18 +110,10 @@ fn lines(plan: &Plan) -> Vec<Line> {
     let nics = moved(plan).into_iter().map(|nic| Line {
         uplink: uplink(Wire::Nic(nic)),
         name: String::new(),
-        subnets: subnets_of(plan, nic),
+        subnets: subnets_of_nic(plan, nic),
         is_net: false,
     });
     nets.chain(links).chain(nics).collect()
-}
-
-/// The subnets that an interface of the machine is on in its node, one of each family.
-fn subnets_of(plan: &Plan, nic: usize) -> Vec<String> {
-    let interfaces = plan.nodes().iter().flat_map(|node| &node.interfaces);
-    let addrs: Vec<_> = interfaces.filter(|i| i.wire == Wire::Nic(nic)).flat_map(|i| &i.addrs).collect();
-    let first = |v4| addrs.iter().find(|addr| addr.addr().is_ipv4() == v4);
-    [first(true), first(false)].into_iter().flatten().map(|addr| addr.trunc().to_string()).collect()
 }
 
 /// All cells and their width together; nothing when there are too many to be worth it.

@@ -89,3 +89,11 @@ pub(super) fn line_of(plan: &Plan, wire: Wire) -> usize {
         Wire::Nic(nic) => nets + links + moved(plan).iter().take_while(|moved| **moved != nic).count(),
     }
 }
+
+/// The subnets that an interface of the machine is on in its node, one of each family.
+pub(super) fn subnets_of_nic(plan: &Plan, nic: usize) -> Vec<String> {
+    let interfaces = plan.nodes().iter().flat_map(|node| &node.interfaces);
+    let addrs: Vec<_> = interfaces.filter(|i| i.wire == Wire::Nic(nic)).flat_map(|i| &i.addrs).collect();
+    let first = |v4| addrs.iter().find(|addr| addr.addr().is_ipv4() == v4);
+    [first(true), first(false)].into_iter().flatten().map(|addr| addr.trunc().to_string()).collect()
+}

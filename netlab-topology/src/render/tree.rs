@@ -1,6 +1,6 @@
 //! The list: each net with its members, for what is too wide to draw.
 
-use super::labels::{is_drawn, line_of, moved, roles, subnets, uplink};
+use super::labels::{is_drawn, line_of, moved, roles, subnets, subnets_of_nic, uplink};
 use crate::plan::{Plan, PlannedInterface, Wire};
 
 /// A net or link with its members.
@@ -62,7 +62,11 @@ fn branches(plan: &Plan) -> Vec<Branch<'_>> {
         });
     }
     for nic in moved(plan) {
-        let title = uplink(plan, Wire::Nic(nic)).map(|uplink| format!("[{uplink}]")).unwrap_or_default();
+        let subnets = subnets_of_nic(plan, nic).join(" ");
+        let uplink = uplink(plan, Wire::Nic(nic)).map(|uplink| format!("[{uplink}]"));
+        let title: Vec<String> =
+            uplink.into_iter().chain([subnets]).filter(|part| !part.is_empty()).collect();
+        let title = title.join("  ");
         branches.push(Branch { title, members: Vec::new() });
     }
     for (index, node) in plan.nodes().iter().enumerate() {

@@ -1,0 +1,144 @@
+//! Expectations of who reaches whom: those that hold.
+
+use std::time::Duration;
+
+use netlab::prelude::*;
+use tokio::io::AsyncWriteExt;
+
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan; node c lan")]
+async fn what_is_there_is_reached_though_nothing_listens(
+    lab: Lab,
+    a: Node,
+    b: Node,
+    c: Node,
+) -> netlab::Result {
+    for _again in 0..2 {
+        lab.expect()
+            .reaches(&a, b.tcp(80))
+            .reaches(&c, b.tcp(80))
+            .reaches(&a, b.udp(53))
+            .reaches(&a, &b)
+            .reaches(&b, a.icmp().v6())
+            .reaches(&a, a.tcp(80))
+            .sees_source(&a, b.tcp(80), a.addr4())
+            .sees_source(&a, b.tcp(80), a.addr6())
+            .sees_source(&c, b.udp(53), c.addr6())
+            .loses(&a, &b, 0.0..=0.0, 50)
+            .mtu(&a, &b, 1500)
+            .check()
+            .await?;
+        // Nothing of it stays to be in the way of a program.
+        for node in lab.nodes() {
+            assert_eq!(node.sockets()?, []);
+        }
+    }
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan")]
+async fn a_program_that_listens_is_left_alone(lab: Lab, a: Node, b: Node) -> netlab::Result {
+    let listener = b.tcp_listener("[::]:80").await?;
+    let udp = b.udp_socket("0.0.0.0:53").await?;
+    b.spawn(async move {
+        let mut buffer = [0; 512];
+        while let Ok((_length, peer)) = udp.recv_from(&mut buffer).await {
+            udp.send_to(b"something", peer).await?;
+        }
+        std::io::Result::Ok(())
+    });
+    lab.expect()
+        .reaches(&a, b.tcp(80).served())
+        .reaches(&a, b.tcp(80))
+        .reaches(&a, b.udp(53).v4().served())
+        .sees_source(&a, b.tcp(80), a.addr4())
+        .sees_source(&a, b.tcp(80), a.addr6())
+        .check()
+        .await?;
+    listener.accept().await?.0.write_all(b"still here").await?;
+    Ok(())
+}
+
+#[netlab::test(topology = "
+    net lan 192.168.1.0/24 fd00:1::/64
+    net wan 203.0.113.0/24 fd00:2::/64
+    node client lan
+    node web    lan=.80,::80
+    node far    wan via=none
+    router gate lan wan  nat(wan)  dnat(8080/tcp -> web:80)
+")]
+async fn nat_hides_who_asks_and_who_answers(
+    lab: Lab,
+    client: Node,
+    web: Node,
+    far: Node,
+    gate: Node,
+) -> netlab::Result {
+    let wan = lab.net("wan")?;
+    let outside = gate.addr_on(&wan)?;
+    lab.expect()
+        .sees_source(&client, far.tcp(443), outside)
+        .sees_source(&client, far.udp(443), outside)
+        .sees_source(&far, web.tcp(80).behind((outside, 8080)), far.addr4())
+        .not_reaches(&far, web.tcp(80).v4())
+        .while_reached_by(&client)
+        .not_reaches(&far, web.icmp().v4())
+        .while_reaching(gate.icmp().v4())
+        .check()
+        .await?;
+    // Who answers there is not the gate.
+    let outcome = lab
+        .expect()
+        .reaches(&client, web.tcp(80))
+        .reaches(&far, gate.tcp(80).behind((outside, 8080)))
+        .within(Duration::ZERO)
+        .check();
+    let text = outcome.await.unwrap_err().to_string();
+    assert!(text.ends_with("✗ reached web instead"), "{text}");
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan; node c lan")]
+async fn expectations_wait_until_all_hold_together(lab: Lab, a: Node, b: Node, c: Node) -> netlab::Result {
+    let mut listener = None;
+    eventually(Duration::from_secs(20), async || {
+        let expected = lab.expect().reaches(&a, b.tcp(80).served()).within(Duration::from_millis(50));
+        let outcome = expected.check().await;
+        if listener.is_none() {
+            let text = outcome.as_ref().expect_err("nobody listens yet").to_string();
+            assert!(text.contains("✗ refused"), "{text}");
+            listener = Some(b.tcp_listener("0.0.0.0:80").await?);
+        }
+        Ok::<_, netlab::Error>(outcome?)
+    })
+    .await?;
+    lab.expect().reaches(&a, b.tcp(80).served()).reaches(&c, b.tcp(80).served()).check().await?;
+    drop(listener);
+    Ok(())
+}
+
+#[netlab::test(topology = "
+    net left  10.0.1.0/24 fd00:1::/64
+    net right 10.0.2.0/24 fd00:2::/64  mtu=1400
+    node a left
+    node b right
+    router r left right
+")]
+fn the_path_mtu_is_that_of_the_narrowest_link(lab: Lab, a: Node, b: Node, r: Node) -> netlab::Result {
+    lab.expect().mtu(&a, &b, 1400).mtu(&b, &a, 1400).mtu(&a, &r, 1500).check_blocking()?;
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan; node alone")]
+async fn reachability_is_a_matrix(lab: Lab, a: Node, b: Node, alone: Node) -> netlab::Result {
+    let seen = lab.reachability().await?;
+    assert!(seen.is_complete());
+    assert!(seen.reaches(&a, &b) && !seen.reaches(&a, &alone));
+    insta::assert_snapshot!(seen, @r"
+    lab `reachability_is_a_matrix`: who (left) reaches whom (above), by ICMP echo and TCP
+
+      IPv4  a  b
+      a     ·  ✓
+      b     ✓  ·
+    ");
+    Ok(())
+}

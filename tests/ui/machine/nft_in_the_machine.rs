@@ -1,0 +1,7 @@
+#[netlab::test(topology = "
+    net    lan
+    router host real lan firewall=nft
+")]
+fn joined() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[netlab::test(topology = "
+    node blue nic(eth1)=10.1.1.83
+")]
+fn joined() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[netlab::test(topology = "
+    node server real
+")]
+fn joined() {}
+
+fn main() {}

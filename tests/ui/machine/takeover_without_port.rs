@@ -1,0 +1,7 @@
+#[netlab::test(topology = "
+    net  lan  takeover
+    node host real lan
+")]
+fn joined() {}
+
+fn main() {}
