@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed};
@@ -16,7 +17,7 @@ use crate::fixtures::{self, Fixtures, TARGET, WORKSPACE};
 use crate::many;
 use crate::rows::ROWS;
 use crate::snapshot::{FOLDERS, Snapshot};
-use crate::subject::{self, Harness, Subject, User};
+use crate::subject::{self, Harness, Kind, Subject, User};
 
 /// What the machine of a cell has: interfaces, routes, an own address, a firewall.
 const MACHINE: &str = "
@@ -27,22 +28,47 @@ const MACHINE: &str = "
     node   printer office=.9
 ";
 
+/// The same, with interfaces that a lab may have, named as hardly any machine has them.
+const MACHINE_WITH_PORTS: &str = "
+    net    lan 192.0.2.0/24 2001:db8:2::/64
+    net    office 198.51.100.0/24 2001:db8:1::/64
+    link   host far1 10.80.1.0/30
+    link   host far2 10.80.2.0/30
+    link   host far3 10.80.3.0/30
+    link   host far4 10.80.4.0/30
+    link   host far5 10.80.5.0/30
+    link   host far6 10.80.6.0/30
+    link   host far7 10.80.7.0/30
+    link   host far8 10.80.8.0/30
+    node   far[8]
+    router host lan=.1 office=.7 nat(lan from=office) dnat(8080/tcp -> printer:80)
+    node   gateway lan=.254
+    node   printer office=.9
+";
+
 /// How long the kernel may take to clear up after a run, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a cell may take.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// Who runs the tests of a cell, and how: a column of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Column {
+    pub kind: Kind,
     pub user: User,
     pub harness: Harness,
 }
 
 impl Column {
     pub fn all() -> impl Iterator<Item = Self> {
-        [User::Root, User::Ordinary].into_iter().flat_map(|user| {
-            [Harness::Standard, Harness::Own, Harness::Nextest].map(|harness| Self { user, harness })
+        [Kind::Isolated, Kind::Privileged].into_iter().flat_map(|kind| {
+            [User::Root, User::Ordinary].into_iter().flat_map(move |user| {
+                [Harness::Standard, Harness::Own, Harness::Nextest].map(|harness| Self {
+                    kind,
+                    user,
+                    harness,
+                })
+            })
         })
     }
 
@@ -53,6 +79,17 @@ impl Column {
         }
         if self.harness == Harness::Nextest && fixtures::nextest().is_none() {
             return Some("takes cargo-nextest, which is neither in CARGO_HOME nor in PATH");
+        }
+        if self.kind == Kind::Privileged {
+            if self.user == User::Ordinary && nix::unistd::geteuid().is_root() {
+                return Some("takes an ordinary user, to whom the machine is one that a user namespace owns");
+            }
+            if ["iptables", "ip6tables"]
+                .iter()
+                .any(|program| Command::new(program).arg("--version").output().is_err())
+            {
+                return Some("takes iptables, which is not installed");
+            }
         }
         None
     }
@@ -75,7 +112,7 @@ impl fmt::Display for Column {
             Harness::Own => "own",
             Harness::Nextest => "nextest",
         };
-        write!(f, "{user}::{harness}")
+        write!(f, "{}::{user}::{harness}", self.kind)
     }
 }
 
@@ -90,11 +127,16 @@ pub fn of_path(path: &str) -> Option<&'static TestDef> {
 }
 
 fn def(path: &'static str) -> TestDef {
+    let privileged = path.starts_with("teardown::privileged::");
     TestDef {
         path,
         file: file!(),
         line: line!(),
-        topology: TopologySource::Text { text: MACHINE, file: None, privileged: false },
+        topology: TopologySource::Text {
+            text: if privileged { MACHINE_WITH_PORTS } else { MACHINE },
+            file: None,
+            privileged: false,
+        },
         parameters: &[],
         timeout: Some(LIMIT),
         serial: None,
@@ -112,7 +154,8 @@ pub fn run(column: Column, row: &str) -> Result<Completion, Failed> {
     }
     let def = of_path(&format!("teardown::{column}::{row}")).expect("rows and columns are known");
     let limit = Limit { after: LIMIT, scale: 1.0, source: "the limit of cells" };
-    let mut run = sandbox::launch(def, Launch { harness: sandbox::Harness::Own, live: false, limit });
+    let how = Launch { harness: sandbox::Harness::Own, live: false, limit };
+    let mut run = sandbox::launch(def, how, None).map_err(|_needs| "a cell is isolated")?;
     run.settle(0);
     match run.outcome {
         Outcome::Passed => Ok(Completion::Completed),
@@ -131,13 +174,23 @@ fn body(lab: Lab) -> BodyResult {
         .ok_or_else(|| format!("`{name}` is no cell"))?;
     let fixtures = fixtures::read();
     make_machine(&fixtures);
-    let subject = Subject { user: column.user, harness: column.harness, fixtures: &fixtures };
+    let subject =
+        Subject { kind: column.kind, user: column.user, harness: column.harness, fixtures: &fixtures };
     if let Some((_, run)) = many::ROWS.iter().find(|(known, _)| *known == row) {
         run(&lab, subject);
         return Ok(());
     }
     let row = ROWS.iter().find(|known| known.name == row).ok_or("no such row")?;
-    compared(&lab, || row.run(subject));
+    if column.kind == Kind::Privileged {
+        let made = as_after_the_first_test();
+        assert!(made.is_ok(), "{made:?}");
+    }
+    let before = Snapshot::take(&lab);
+    assert!(
+        before.count("link host") >= 3 && before.count("sysctl") > 100 && before.count("namespace net:") >= 3
+    );
+    row.run(subject, &mut || becomes(&lab, &before));
+    becomes(&lab, &before);
     Ok(())
 }
 
@@ -169,14 +222,15 @@ pub fn becomes(lab: &Lab, before: &Snapshot) {
 
 /// Gives the cell folders of its own, with the repository and the programs in them wherever they are outside.
 fn make_machine(fixtures: &Fixtures) {
-    let tmpfs = |folder: &str| {
-        mount(Some("cell"), folder, Some("tmpfs"), MsFlags::empty(), Some("mode=1777")).expect("we are root");
+    let tmpfs = |folder: &str, mode: &str| {
+        mount(Some("cell"), folder, Some("tmpfs"), MsFlags::empty(), Some(mode)).expect("we are root");
     };
     let bind = |from: &Path, to: &Path| {
         mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .unwrap_or_else(|error| panic!("binding {}: {error}", from.display()));
     };
-    tmpfs("/run");
+    // As on a machine: only root writes there.
+    tmpfs("/run", "mode=755");
     for (from, to) in [(&fixtures.workspace, WORKSPACE), (&fixtures.target, TARGET)] {
         fs::create_dir(to).expect("/run is ours");
         bind(from, Path::new(to));
@@ -188,7 +242,28 @@ fn make_machine(fixtures: &Fixtures) {
         bind(nextest, to);
     }
     for folder in FOLDERS.into_iter().filter(|folder| *folder != "/run" && Path::new(folder).is_dir()) {
-        tmpfs(folder);
+        tmpfs(folder, "mode=1777");
     }
     subject::make_shared();
+}
+
+/// Does to the machine what the first privileged test of its life does for good: iptables makes its tables and chains, whose modules
+/// bring sysctls, and there is a folder for journals.
+fn as_after_the_first_test() -> std::io::Result<()> {
+    fs::create_dir("/run/netlab")?;
+    let chains = [("filter", "INPUT"), ("filter", "FORWARD"), ("nat", "PREROUTING"), ("nat", "POSTROUTING")];
+    for program in ["iptables", "ip6tables"] {
+        for (table, chain) in chains {
+            for change in ["-A", "-D"] {
+                let output = Command::new(program)
+                    .args(["-t", table, change, chain, "-j", "RETURN"])
+                    .env("XTABLES_LOCKFILE", "/run/xtables.lock")
+                    .output()?;
+                if !output.status.success() {
+                    return Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -60,8 +60,15 @@ pub fn prepare() {
     if fs::read_to_string(&done).is_ok_and(|text| text == run) {
         return;
     }
-    let built =
-        cargo(&["test", "--no-run", "--offline", "--package", "netlab-outcomes", "--message-format=json"]);
+    let built = cargo(&[
+        "test",
+        "--no-run",
+        "--offline",
+        "--package",
+        "netlab-outcomes",
+        "--features=machine",
+        "--message-format=json",
+    ]);
     let metadata = cargo(&["metadata", "--offline", "--no-deps", "--format-version=1"]);
     let metadata: Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
     let artifacts: Vec<Value> = built.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

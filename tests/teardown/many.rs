@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use crate::cell::{Column, becomes, compared, is_initial};
 use crate::fixtures::TARGET;
 use crate::snapshot::Snapshot;
-use crate::subject::{self, Harness, SHARED, Subject, Underway, User, pidfd, run};
+use crate::subject::{self, Harness, Kind, SHARED, Subject, Underway, User, pidfd, run};
 
 /// Something that is done in a cell of its own, beside the matrix.
 type Body = fn(&Lab, Subject<'_>);
@@ -36,7 +36,8 @@ pub const ROWS: &[(&str, Body)] = &[
 pub fn columns(row: &str) -> impl Iterator<Item = Column> {
     let found = row == "a_leak_is_found_and_named";
     let who = if nix::unistd::geteuid().is_root() && is_initial() { User::Root } else { User::Ordinary };
-    Column::all().filter(move |column| found || column.harness == Harness::Own && column.user == who)
+    let isolated = Column::all().filter(|column| column.kind == Kind::Isolated);
+    isolated.filter(move |column| found || column.harness == Harness::Own && column.user == who)
 }
 
 /// In how many runs there are five hundred labs, of which each has fifty and one that waits.

@@ -10,6 +10,7 @@ use libtest_mimic::{Completion, Trial};
 use crate::cell::{self, Column};
 use crate::many;
 use crate::rows::ROWS;
+use crate::subject::Kind;
 
 /// The cells that were run here: whether nothing was left, and what was to be told was told.
 static RESULTS: Mutex<BTreeMap<(&str, Column), bool>> = Mutex::new(BTreeMap::new());
@@ -67,14 +68,28 @@ pub fn agrees() -> bool {
     false
 }
 
-/// The table, with what is known from elsewhere where a cell was not run here.
+/// The tables, with what is known from elsewhere where a cell was not run here.
 fn render(known: &str) -> String {
+    let tables = [Kind::Isolated, Kind::Privileged].map(|kind| {
+        let title = format!("\n### Labs that are {kind}\n\n");
+        let known =
+            known.split_once(&title).map_or("", |(_, rest)| rest.split("\n### ").next().unwrap_or(""));
+        format!("{title}{}", table(kind, known))
+    });
+    format!("{}\n", tables.concat())
+}
+
+fn table(kind: Kind, known: &str) -> String {
     let results = RESULTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let columns: Vec<Column> = Column::all().filter(|column| column.kind == kind).collect();
     let mut table = "| a test that ends by | is told as |".to_owned();
-    for column in Column::all() {
-        table.push_str(&format!(" {} |", column.to_string().replace("::", "<br>")));
+    for column in &columns {
+        table.push_str(&format!(
+            " {} |",
+            column.to_string().replacen(&format!("{kind}::"), "", 1).replace("::", ", ")
+        ));
     }
-    table.push_str(&format!("\n|---|---|{}\n", "---|".repeat(Column::all().count())));
+    table.push_str(&format!("\n|---|---|{}\n", "---|".repeat(columns.len())));
     for row in ROWS {
         let known: Vec<&str> = known
             .lines()
@@ -82,8 +97,8 @@ fn render(known: &str) -> String {
             .map(|line| line.trim_end_matches('|').split('|').skip(3).map(str::trim).collect())
             .unwrap_or_default();
         table.push_str(&format!("| {} | {} |", row.title, row.told()));
-        for (place, column) in Column::all().enumerate() {
-            let cell = match results.get(&(row.name, column)) {
+        for (place, column) in columns.iter().enumerate() {
+            let cell = match results.get(&(row.name, *column)) {
                 Some(true) => "clean",
                 Some(false) => "**FAILED**",
                 None => known.get(place).copied().unwrap_or("?"),

@@ -39,9 +39,28 @@ pub enum Harness {
     Nextest,
 }
 
+/// What the lab of the fixtures has to do with the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Nothing.
+    Isolated,
+    /// Its host is the machine's own, with a bridge that an interface is a port of, NAT and a moved interface.
+    Privileged,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Isolated => "isolated",
+            Self::Privileged => "privileged",
+        })
+    }
+}
+
 /// Who runs which fixtures how.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
+    pub kind: Kind,
     pub user: User,
     pub harness: Harness,
     pub fixtures: &'a Fixtures,
@@ -50,7 +69,7 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// The command that runs one test.
     pub fn command(&self, test: &str) -> Command {
-        let test = format!("outcomes::isolated::{test}");
+        let test = format!("outcomes::{}::{test}", self.kind);
         let mut command = match self.harness {
             Harness::Own => self.program(&self.fixtures.own),
             Harness::Standard => self.program(&self.fixtures.standard),
@@ -84,7 +103,8 @@ impl Subject<'_> {
             .stdout(output("out"))
             .stderr(output("err"))
             .process_group(0);
-        if self.user == User::Ordinary {
+        // An ordinary user's machine is one that the user is root of.
+        if self.user == User::Ordinary && self.kind == Kind::Isolated {
             become_ordinary(&mut command);
         }
         command
@@ -296,6 +316,13 @@ pub fn second_of_a_sandbox() -> Option<Pid> {
         // As numbered here, and in the sandbox.
         (inside.len() > own_depth() && inside.last() == Some(&"2")).then_some(pid)
     })
+}
+
+/// Whether this process, or thread, is of the one that a test's body is in.
+pub fn is_a_worker(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let inside: Vec<&str> = field(&status, "NStgid").unwrap_or_default().split_whitespace().collect();
+    inside.len() > own_depth() && inside.last() == Some(&"2")
 }
 
 /// The processes of all sandboxes in this cell.
