@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use netlab::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::copy_bidirectional;
 use tokio::net::TcpListener;
 
 const REQUESTS: usize = 30;
@@ -22,19 +22,17 @@ async fn load_balancer(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> netl
     println!("{}", lab.plan().draw(100));
 
     let mut backends = Vec::new();
-    for backend in web {
-        let listener = backend.tcp_listener("0.0.0.0:80").await?;
+    for backend in &web {
+        backend.serve(servers::identity(80)).await?;
         backends.push(SocketAddr::new(backend.addr(), 80));
-        backend.spawn(say_who_you_are(listener, backend.name().to_owned()));
     }
     let listener = lb.tcp_listener("203.0.113.1:80").await?;
     lb.spawn(round_robin(listener, backends));
 
     let mut share = BTreeMap::<String, usize>::new();
     for _ in 0..REQUESTS {
-        let mut answer = String::new();
-        client.tcp_connect("lb:80").await?.read_to_string(&mut answer).await?;
-        *share.entry(answer).or_default() += 1;
+        let answered = client.get("http://lb/").await?.seen()?;
+        *share.entry(answered.node).or_default() += 1;
     }
 
     println!("{REQUESTS} requests from client to lb:80 were answered by");
@@ -48,13 +46,6 @@ async fn load_balancer(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> netl
     let expected = ["web1", "web2", "web3"].map(|name| (name.to_owned(), REQUESTS / 3));
     assert_eq!(share, BTreeMap::from(expected), "round robin gives every backend the same share");
     Ok(())
-}
-
-/// A backend: answers every connection with its name.
-async fn say_who_you_are(listener: TcpListener, name: String) -> io::Result<()> {
-    loop {
-        listener.accept().await?.0.write_all(name.as_bytes()).await?;
-    }
 }
 
 /// The balancer under test: every connection goes to the next backend.

@@ -106,23 +106,35 @@ pub mod cli;
 mod main_macro;
 pub mod prelude;
 
+#[cfg(feature = "http")]
+pub use netlab_runtime::client::{Get, Response};
 pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
+#[doc(inline)]
+pub use netlab_runtime::lab::ready;
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{
     Expectations, Miss, MissKind, NeedsPositiveControl, Reachability, Service, Unmet,
 };
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
+pub use netlab_runtime::lab::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
 pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
 pub mod inspect {
     pub use netlab_runtime::kernel::inspect::{
-        FdbEntry, Interface, Neighbour, NeighbourState, OperState, Protocol, Route, Socket, SocketState,
+        Direction, FdbEntry, Flow, FlowProtocol, Interface, InterfaceCounters, Neighbour, NeighbourState,
+        OperState, Protocol, QdiscCounters, Route, RuleCounters, Socket, SocketState,
     };
-    pub use netlab_runtime::lab::{Dump, NodeDump};
+    pub use netlab_runtime::lab::{Bounds, Changes, Counters, Dump, NodeDump, WrongChange};
+}
+
+pub mod servers {
+    #![doc = include_str!("servers.md")]
+
+    pub use netlab_runtime::servers::*;
 }
 
 /// The topology language as a library: the builder, its errors, and the plan made of a topology.

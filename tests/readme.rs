@@ -1,7 +1,6 @@
 //! The README's example, run.
 
 use netlab::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[netlab::test(topology = "
     net  lan  192.168.1.0/24
@@ -9,14 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
     node web[2]  lan=.11        # web1 is .11, web2 is .12
 ")]
 async fn each_server_answers_for_itself(client: Node, web: [Node; 2]) -> netlab::Result {
-    for w in web {
-        let (name, listener) = (w.name().to_owned(), w.tcp_listener("0.0.0.0:80").await?);
-        w.spawn(async move { listener.accept().await?.0.write_all(name.as_bytes()).await });
+    for w in &web {
+        w.serve(servers::identity(80)).await?; // returns once it listens
     }
-    for name in ["web1", "web2"] {
-        let mut answer = String::new();
-        client.tcp_connect((name, 80)).await?.read_to_string(&mut answer).await?;
-        assert_eq!(answer, name);
+    for w in &web {
+        let answer = client.get(format!("http://{}/", w.name())).await?; // names resolve in every node
+        assert_eq!(answer.seen()?.node, w.name());
     }
     Ok(())
 }

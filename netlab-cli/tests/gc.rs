@@ -7,9 +7,10 @@
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use netlab::cli::machine::Session;
@@ -22,18 +23,21 @@ const BINARY: &str = env!("CARGO_BIN_EXE_cargo-netlab");
 /// What this binary is: a row to run in the scratch machine, or the run that dies.
 const ROLE: &str = "NETLAB_TESTS_GC";
 const DIES: &str = "dies";
+const STAYS: &str = "stays";
 
-const ROWS: [(&str, fn()); 5] = [
+const ROWS: [(&str, fn()); 6] = [
     ("nothing_is_no_error", nothing),
     ("what_a_dead_run_left_is_undone", undone),
     ("what_somebody_else_changed_is_left", changed),
     ("a_machine_in_use_is_not_swept", in_use),
     ("a_damaged_journal_is_told", damaged),
+    ("a_lab_on_the_machine_is_listed_and_what_it_left_undone", killed),
 ];
 
 fn main() -> ExitCode {
     match env::var(ROLE).as_deref() {
         Ok(DIES) => die(),
+        Ok(STAYS) => netlab::__private::main(false),
         Ok(row) => {
             let (_, inside) = ROWS.iter().find(|(name, _)| *name == row).expect("a row of this name");
             inside();
@@ -112,6 +116,57 @@ fn dead_run() -> PathBuf {
     let mut file = OpenOptions::new().append(true).open(&journal).expect("the journal is this test's own");
     writeln!(file, "{change}").expect("the journal is this test's own");
     journal
+}
+
+/// The scratch machine is its host; it goes when it is killed.
+#[netlab::test(topology = "net lan 10.9.9.0/24; router host real lan; node a lan", timeout = "2min")]
+async fn stays() {
+    println!("it stays");
+    std::future::pending::<()>().await;
+}
+
+fn killed() {
+    // A new namespace may have what the machine has.
+    fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("the network is this test's own");
+    let own = env::current_exe().expect("this program's path");
+    let mut command = Command::new(own);
+    command
+        .args(["--exact", "stays", "--nocapture"])
+        .env(ROLE, STAYS)
+        .env_remove("XDG_RUNTIME_DIR")
+        .env("NETLAB_STRICT", "1");
+    let mut runner = command.stdout(Stdio::piped()).spawn().expect("this program starts");
+    let said = BufReader::new(runner.stdout.take().expect("it is a pipe"));
+    let said: Vec<_> =
+        said.lines().map_while(Result::ok).take_while(|line| !line.contains("it stays")).collect();
+    let forwards = || fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("/proc is mounted");
+    let is_there = || fs::exists("/proc/sys/net/ipv4/conf/lan").expect("/proc is mounted");
+    assert!(is_there() && forwards() == "1\n", "the lab is on the machine: {said:#?}");
+    let seen: Value = serde_json::from_slice(&netlab(&["ps", "--json"]).stdout).expect("it writes JSON");
+    assert_eq!(
+        (&seen["labs"][0]["test"], &seen["labs"][0]["privileged"]),
+        (&"gc::stays".into(), &true.into()),
+        "{seen:#}"
+    );
+    assert_eq!(
+        gc(&[]),
+        (Some(0), "Nothing is left of dead runs.\n".to_owned()),
+        "a living run is not touched"
+    );
+    assert!(is_there());
+
+    runner.kill().and_then(|()| runner.wait()).expect("a child may be killed");
+    // Its sandbox ends with it, and holds the machine until then.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (mut code, mut said) = gc(&[]);
+    while code != Some(0) && said.contains("in use") && Instant::now() < deadline {
+        (code, said) = gc(&[]);
+    }
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("of `stays`") && said.contains("changes undone"), "{said}");
+    assert!(!is_there() && forwards() == "0\n", "{said}");
+    // A process of it that is still ending may be one that cannot be looked into.
+    assert!(text(&netlab(&["ps"])).starts_with("No lab is alive.\n"));
 }
 
 fn ip(arguments: &[&str]) -> String {

@@ -59,7 +59,10 @@ pub fn look() -> io::Result<Seen> {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         match Process(pid).lab() {
             Ok(lab) => seen.labs.extend(lab),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => seen.unseen += 1,
+            // That is said of one that is ending, too.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                seen.unseen += usize::from(!Process(pid).is_dead());
+            }
             // It ended meanwhile.
             Err(_) => {}
         }
@@ -96,6 +99,14 @@ impl Process {
             seconds: self.age()?.as_secs(),
             privileged: self.has_the_network_of(runner)?,
         }))
+    }
+
+    /// Whether it has ended, and only its parent has to take notice.
+    fn is_dead(self) -> bool {
+        fs::read_to_string(self.file("stat")).ok().is_none_or(|stat| {
+            let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+            matches!(state, Some("Z" | "X"))
+        })
     }
 
     fn file(self, name: &str) -> PathBuf {

@@ -5,6 +5,8 @@
 //! ```
 
 pub mod alive;
+#[cfg(feature = "http")]
+pub mod client;
 pub mod computed;
 pub mod doctor;
 pub mod error;
@@ -14,6 +16,7 @@ pub mod machine;
 pub mod registry;
 pub mod runner;
 pub mod sandbox;
+pub mod servers;
 pub mod sys;
 pub mod wait;
 

@@ -2,21 +2,48 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command as StdCommand, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use tokio::process::{Child, Command as TokioCommand};
 use tokio::runtime::Handle;
 
-use super::{LabError, Node};
-use crate::sys::idmap::{Id, IdMap};
+use super::program::{self, As, Limit, Options, Process, ProgramError};
+use super::ready::{self, Ready};
+use super::thread::detached;
+use super::{LabError, Node, ToEndpoint};
+use crate::kernel::inspect::Protocol;
 use crate::sys::namespace;
 
 /// A program to be started in a node: in its network, with its `/sys`, its host name, and the lab's `/etc/hosts`.
 ///
-/// It starts in the test's working directory, with the test's environment and, unless set otherwise, its standard
-/// streams; [`output`](Self::output) captures them.
+/// ```no_run
+/// # use netlab_runtime::lab::{Node, ready};
+/// # use std::time::Duration;
+/// # async fn f(web: Node) -> Result<(), Box<dyn std::error::Error>> {
+/// let conf = web.file("nginx.conf", "events {} http { server { listen {node.addr}:80; } }")?;
+/// let nginx = web
+///     .command("nginx")
+///     .arg("-c")
+///     .arg(conf)
+///     .args(["-g", "daemon off;"])
+///     .ready_when(ready::port(80))
+///     .start()
+///     .await?;
+/// // ... the test ...
+/// nginx.terminate(Duration::from_secs(5)).await?;
+/// # Ok(()) }
+/// ```
+///
+/// - [`start`](Self::start) is for what is to run while the test goes on: its output goes to a log and, line by line, to the
+///   test's output; its end is noticed; signals reach all of its process group. A daemon is to stay in the foreground
+///   (`-g 'daemon off;'`, `-f`, `-D`), or what was started has ended at once.
+/// - [`output`](Self::output) and [`status`](Self::status) run it to its end.
+/// - [`spawn`](Self::spawn) is tokio's, for streams that the test handles itself.
+///
+/// It starts in the test's working directory, with the test's environment, and these variables unless they are set otherwise:
+/// `NETLAB_NODE`, the node's name; `NETLAB_NODE_DIR`, the [node's folder](Node::dir); `NETLAB_LAB_DIR`, the lab's.
 ///
 /// It runs as root of the sandbox. Whether it may become another user, as daemons do that drop their privileges, depends: where root
 /// runs the tests, it may; elsewhere if the user has a range in `/etc/subuid` and `/etc/subgid` and `newuidmap` is installed
@@ -25,22 +52,21 @@ use crate::sys::namespace;
 ///
 /// # Teardown
 ///
-/// A program started by [`spawn`](Self::spawn) or [`output`](Self::output) is killed when its handle is dropped; whatever
-/// it left behind ends with the sandbox.
+/// A program started by [`spawn`](Self::spawn) or [`output`](Self::output) is killed when its handle is dropped, one started by
+/// [`start`](Self::start) with the lab; whatever they left behind ends with the sandbox.
 #[must_use = "a command does nothing until it is started"]
 #[derive(Debug)]
 pub struct Command {
     node: Node,
     command: StdCommand,
-    /// Streams that were set, so that `output` captures the others.
+    /// Streams that were set, so that others are captured.
     set: [bool; 3],
-    /// The user and the group it is to run as.
-    user: Option<(u32, u32)>,
+    options: Options,
 }
 
 impl Command {
     pub(super) fn new(node: Node, program: &OsStr) -> Self {
-        Self { node, command: StdCommand::new(program), set: [false; 3], user: None }
+        Self { node, command: StdCommand::new(program), set: [false; 3], options: Options::default() }
     }
 
     /// Adds an argument.
@@ -82,8 +108,13 @@ impl Command {
     /// When it is started: the sandbox has no such user, because an ordinary user without a range in `/etc/subuid` runs the tests; see
     /// [`Command`].
     pub fn user(mut self, uid: u32, gid: u32) -> Self {
-        self.command.uid(uid).gid(gid);
-        self.user = Some((uid, gid));
+        self.options.run_as = As::Ids(uid, gid);
+        self
+    }
+
+    /// Runs it as a user of `/etc/passwd` and that user's group; see [`user`](Self::user).
+    pub fn run_as(mut self, user: impl Into<String>) -> Self {
+        self.options.run_as = As::Name(user.into());
         self
     }
 
@@ -108,7 +139,101 @@ impl Command {
         self
     }
 
-    /// Starts the program. Dropping what is given back kills it.
+    /// Has the test's output and the log call it so, rather than by its file name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+
+    /// Gives it less of a resource than there is.
+    ///
+    /// By hand: `prlimit --nofile=64 PROGRAM`.
+    pub fn limit(mut self, limit: Limit, most: u64) -> Self {
+        self.options.limits.push((limit, most));
+        self
+    }
+
+    /// Passes it a TCP socket that listens in the node already, by the protocol of sd_listen_fds(3): the sockets passed are
+    /// descriptors 3 and up in the order of the calls, `LISTEN_FDS` is their number, `LISTEN_PID` its process id.
+    ///
+    /// From the start on, connections wait in the socket's queue until the program accepts them.
+    pub fn listen(mut self, on: impl ToEndpoint) -> Self {
+        self.options.sockets.push((Protocol::Tcp, on.to_endpoint()));
+        self
+    }
+
+    /// Passes it a UDP socket, as [`listen`](Self::listen).
+    pub fn listen_udp(mut self, on: impl ToEndpoint) -> Self {
+        self.options.sockets.push((Protocol::Udp, on.to_endpoint()));
+        self
+    }
+
+    /// Has [`start`](Self::start) wait until this holds; called again, until all of it does.
+    pub fn ready_when(mut self, ready: Ready) -> Self {
+        self.options.ready = Some(match self.options.ready.take() {
+            Some(before) => ready::all([before, ready]),
+            None => ready,
+        });
+        self
+    }
+
+    /// How long it may take to be ready, 10 seconds unless set; scaled by `NETLAB_TIMEOUT_SCALE`.
+    pub fn ready_within(mut self, deadline: Duration) -> Self {
+        self.options.within = deadline;
+        self
+    }
+
+    /// Lets it end whenever it does: that is neither told of nor held against the test.
+    ///
+    /// With [`ready_when`](Self::ready_when), this is for a daemon that goes into the background by itself: what is waited for is
+    /// that the daemon is ready, after the program that started it has ended. Signals do not reach such a daemon; where it can
+    /// stay in the foreground, let it.
+    pub fn may_exit(mut self) -> Self {
+        self.options.may_exit = true;
+        self
+    }
+
+    /// Starts the program, and returns when it is ready. It runs until it ends, is ended, or its test is over.
+    ///
+    /// What it writes goes to [its log](Process::log_path) and to the test's output, each line whole and behind
+    /// `node program | `. Standard input is empty unless [`stdin`](Self::stdin) is set; streams that are set are not logged.
+    ///
+    /// By hand: `ip netns exec NODE PROGRAM &`, and `sleep 2`.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started; it ended before it was ready; it was not ready in time, and was killed. The message has what was
+    /// seen instead, and the last that it wrote.
+    pub async fn start(self) -> Result<Process, ProgramError> {
+        let what = self.describe();
+        let node = self.node.clone();
+        let started = match node.state().entry(node.index()) {
+            Ok(entry) => {
+                detached(node.name(), move || {
+                    entry.enter()?;
+                    Ok(program::start(self))
+                })
+                .await
+            }
+            Err(error) => Err(error),
+        };
+        started.unwrap_or_else(|error| Err(ProgramError::not_started(what, error)))
+    }
+
+    /// As [`start`](Self::start), blocking the calling thread: for tests without a runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_blocking(self) -> Result<Process, ProgramError> {
+        let what = self.describe();
+        let node = self.node.clone();
+        let started = inside(&node, move || Ok(program::start(self)));
+        started.unwrap_or_else(|error| Err(ProgramError::not_started(what, error)))
+    }
+
+    /// Starts the program. Dropping what is given back kills it. Its streams are the test's unless set; see
+    /// [`start`](Self::start) for a program that is to be looked after.
     ///
     /// By hand: `ip netns exec NODE PROGRAM`.
     ///
@@ -123,8 +248,7 @@ impl Command {
     pub fn spawn(self) -> Result<Child, LabError> {
         let runtime = Handle::current();
         let what = self.describe();
-        self.has_its_user(&what)?;
-        let Self { node, command, .. } = self;
+        let (node, command) = self.plain()?;
         let mut command = TokioCommand::from(command);
         command.kill_on_drop(true);
         inside(&node, || {
@@ -163,8 +287,7 @@ impl Command {
     /// As [`spawn`](Self::spawn).
     pub fn output_blocking(self) -> Result<Output, LabError> {
         let what = self.describe();
-        self.has_its_user(&what)?;
-        let Self { node, mut command, .. } = self.captured();
+        let (node, mut command) = self.captured().plain()?;
         inside(&node, || command.spawn())
             .and_then(std::process::Child::wait_with_output)
             .map_err(|error| LabError::io(what, error))
@@ -177,11 +300,30 @@ impl Command {
     /// As [`spawn`](Self::spawn).
     pub fn status_blocking(self) -> Result<ExitStatus, LabError> {
         let what = self.describe();
-        self.has_its_user(&what)?;
-        let Self { node, mut command, .. } = self;
+        let (node, mut command) = self.plain()?;
         inside(&node, || command.spawn())
             .and_then(|mut child| child.wait())
             .map_err(|error| LabError::io(what, error))
+    }
+
+    /// The command as the standard library has it, for what starts it in its way.
+    fn plain(self) -> Result<(Node, StdCommand), LabError> {
+        let what = self.describe();
+        let Self { node, mut command, options, .. } = self;
+        let Options { ready, sockets, .. } = &options;
+        if ready.is_some() || !sockets.is_empty() {
+            return Err(LabError::msg(format!(
+                "{what}: `ready_when` and `listen` are for a program that is started by `start` or `start_blocking`"
+            )));
+        }
+        options.run_as.resolve().map_err(|problem| LabError::msg(format!("{what}: {problem}")))?;
+        options.apply(&node, &mut command).map_err(|error| LabError::io(what, error))?;
+        Ok((node, command))
+    }
+
+    pub(super) fn into_parts(self) -> (Node, StdCommand, [bool; 3], Options) {
+        let Self { node, command, set, options } = self;
+        (node, command, set, options)
     }
 
     fn captured(mut self) -> Self {
@@ -198,27 +340,7 @@ impl Command {
         self
     }
 
-    /// The kernel says no more than `EINVAL` of a user that the sandbox does not have.
-    fn has_its_user(&self, what: &str) -> Result<(), LabError> {
-        let Some((uid, gid)) = self.user else { return Ok(()) };
-        for (id, kind, number) in [(Id::User, "user", uid), (Id::Group, "group", gid)] {
-            let map = IdMap::own(id).map_err(|error| LabError::io(format!("{what}: its {kind}s"), error))?;
-            if !map.contains(number) {
-                let there = match map.count() {
-                    1 => format!("only one {kind} is mapped here, root"),
-                    count => format!("{count} {kind}s are mapped here"),
-                };
-                return Err(LabError::msg(format!(
-                    "{what}: this sandbox has no {kind} {number}: {there}; run the tests as root, or give the user who runs \
-                     them a range in `/etc/subuid` and `/etc/subgid`, and install `newuidmap` (`cargo netlab doctor` says \
-                     what is missing)"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let mut text = format!("node `{}`: `{}", self.node.name(), self.command.get_program().display());
         for arg in self.command.get_args() {
             text += &format!(" {}", arg.display());

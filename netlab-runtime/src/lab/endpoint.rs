@@ -177,7 +177,7 @@ pub(super) fn known(state: &State, from: usize, destination: &Destination) -> Op
 }
 
 /// The addresses of a destination as seen from a node, best first.
-pub(super) async fn resolve(node: &Node, destination: Destination) -> io::Result<Vec<IpAddr>> {
+pub(crate) async fn resolve(node: &Node, destination: Destination) -> io::Result<Vec<IpAddr>> {
     if let Some(addrs) = known(node.state(), node.index(), &destination) {
         return Ok(addrs);
     }

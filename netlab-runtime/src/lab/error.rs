@@ -13,14 +13,14 @@ pub struct LabError {
 }
 
 /// An [`io::Error`] worded as all messages are.
-struct Source(io::Error);
+pub(super) struct Source(pub(super) io::Error);
 
 impl LabError {
-    pub(super) fn msg(message: impl Into<String>) -> Self {
+    pub(crate) fn msg(message: impl Into<String>) -> Self {
         Self { message: message.into(), source: None }
     }
 
-    pub(super) fn io(message: impl Into<String>, error: io::Error) -> Self {
+    pub(crate) fn io(message: impl Into<String>, error: io::Error) -> Self {
         Self { message: message.into(), source: Some(Source(error)) }
     }
 

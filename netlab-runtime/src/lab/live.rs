@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -166,6 +167,18 @@ impl Lab {
     /// The kernel refused a question, or a table changed each time it was read.
     pub fn dump(&self) -> Result<Dump, LabError> {
         dump::dump(&self.state)
+    }
+
+    /// The lab's folder, for files that several nodes share; `{lab.dir}` in [`Node::file`], `NETLAB_LAB_DIR` to programs. See
+    /// [`Node::dir`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::dir`].
+    pub fn dir(&self) -> Result<PathBuf, LabError> {
+        let folder = self.state.folder().map(|folder| folder.root().to_owned());
+        folder
+            .map_err(|error| LabError::io(format!("lab `{}`: its folder cannot be made", self.name()), error))
     }
 
     /// Descriptors of every network namespace of the lab, the host's first. While a duplicate of one is held anywhere, that

@@ -7,23 +7,30 @@
 //! threads made for it; futures run on the node's own thread.
 
 mod command;
+mod counters;
 mod dump;
 mod endpoint;
 mod error;
 mod expect;
 mod find;
+mod folder;
 mod hosts;
 mod link;
 mod live;
 mod net;
 mod node;
 mod ping;
+mod program;
+pub mod ready;
 mod socket;
 mod state;
+mod template;
 mod thread;
 
 pub use command::Command;
+pub use counters::{Bounds, Changes, Counters, WrongChange};
 pub use dump::{Dump, NodeDump};
+pub(crate) use endpoint::resolve;
 pub use endpoint::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use error::LabError;
 pub(crate) use expect::unchecked;
@@ -34,3 +41,6 @@ pub(crate) use live::in_a_sandbox;
 pub use net::Net;
 pub use node::Node;
 pub use ping::{Ping, PingError, Reply};
+pub(crate) use program::conclude;
+pub use program::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
+pub(crate) use state::Entry;

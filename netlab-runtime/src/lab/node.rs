@@ -5,18 +5,20 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use netlab_topology::plan::{PlannedNode, Wire};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::endpoint::{ToDestination, ToEndpoint};
-use super::state::State;
-use super::{Command, LabError, Net, Ping, socket};
+use super::state::{Entry, State};
+use super::{Command, Counters, LabError, Net, Ping, socket, template};
 use crate::kernel::Sysctls;
-use crate::kernel::inspect::{self, Interface, Neighbour, Route, Socket};
+use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
 use crate::sys::namespace;
 
 /// A node of a lab: a network namespace with a name.
@@ -33,7 +35,7 @@ impl Node {
         Self { state: Arc::clone(state), index }
     }
 
-    pub(super) fn state(&self) -> &State {
+    pub(super) fn state(&self) -> &Arc<State> {
         &self.state
     }
 
@@ -211,6 +213,35 @@ impl Node {
         self.state.sockets(self.plan().place)
     }
 
+    /// What its kernel has counted by interface, queueing discipline and firewall rule, and, by [`Counters::changed`], how
+    /// that has changed since.
+    ///
+    /// By hand: `ip -s link; tc -s qdisc; nft list ruleset`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused a question.
+    pub fn counters(&self) -> Result<Counters, LabError> {
+        let place = self.plan().place;
+        let what = "its counters cannot be read";
+        let interfaces = self.state.ask(place, what, inspect::interface_counters)?;
+        let names = self.state.interface_names(place)?;
+        let qdiscs = self.state.ask(place, what, |socket| inspect::qdisc_counters(socket, &names))?;
+        let rules = inspect::rule_counters(&self.rules()?);
+        Ok(Counters::new(self.clone(), interfaces, qdiscs, rules))
+    }
+
+    /// The connections that its kernel tracks, as it does for NAT.
+    ///
+    /// By hand: `conntrack -L`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the question, or has no ctnetlink (`CONFIG_NF_CT_NETLINK`).
+    pub fn conntrack(&self) -> Result<Vec<Flow>, LabError> {
+        self.state.conntrack(self.plan().place)
+    }
+
     /// The value of a sysctl in the node.
     ///
     /// By hand: `sysctl -n KEY`. A `/` in the key stands for a dot within a name, as there.
@@ -286,6 +317,17 @@ impl Node {
         socket::udp_socket(self, on).await
     }
 
+    /// The way into its network, for what outlives the caller and must not keep the lab alive.
+    pub(crate) fn network(&self) -> Entry {
+        self.state.network_entry(self.index)
+    }
+
+    /// The runtime of its own thread, which is started when it is first wanted. What runs there ends with the lab, provided
+    /// that it holds no handle to it.
+    pub(crate) fn runtime(&self) -> io::Result<Handle> {
+        self.state.thread(self.index).map(|thread| thread.runtime().clone())
+    }
+
     /// Runs a future in the node, on its own thread with its own runtime. All sockets it makes are the node's.
     ///
     /// What it panics with is given by the handle, as with [`tokio::spawn`].
@@ -331,6 +373,48 @@ impl Node {
             Ok(result) => result,
             Err(error) => panic!("node `{}` could not be entered: {error}", self.name()),
         }
+    }
+
+    /// The node's own folder, for files of its programs; `{node.dir}` in [`file`](Self::file), `NETLAB_NODE_DIR` to its programs.
+    ///
+    /// It is in memory, in the sandbox: nobody outside sees it, and it goes with the test. Every node sees the folders of all,
+    /// and anybody may write to them.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made: there is no empty directory that the sandbox's `tmpfs` could lie on; the message names those that
+    /// were looked at.
+    pub fn dir(&self) -> Result<PathBuf, LabError> {
+        let made = self.state.folder().and_then(|folder| folder.of_node(self.name()));
+        made.map_err(|error| self.error("its folder cannot be made", error))
+    }
+
+    /// Writes a file to the node's folder, typically a program's configuration, and gives its path. Placeholders in the text
+    /// are filled:
+    ///
+    /// | placeholder | |
+    /// |---|---|
+    /// | `{node.name}` | the node's name |
+    /// | `{node.addr}` `{node.addr4}` `{node.addr6}` | its first address, as [`addr`](Self::addr), [`addr4`](Self::addr4), [`addr6`](Self::addr6) |
+    /// | `{node.addr.lan}` `{node.addr4.lan}` `{node.addr6.lan}` | its first address on the net `lan` |
+    /// | `{node.dir}` | its folder, as [`dir`](Self::dir) |
+    /// | `{web1.name}` `{web1.addr}` ... | the same of the node `web1` |
+    /// | `{lan.subnet}` `{lan.subnet4}` `{lan.subnet6}` | the subnet of the net `lan` |
+    /// | `{lab.name}` `{lab.dir}` | of the lab |
+    ///
+    /// Other braces stay as they are, since a placeholder is a name, a dot and what is wanted, without blanks, and not after a
+    /// `$`. Where a program's own language has the like, double the braces: `{{http.host}}` becomes `{http.host}`.
+    ///
+    /// # Errors
+    ///
+    /// A placeholder means nothing here; the message has all of them, with their lines and what there is. The file cannot be
+    /// written.
+    pub fn file(&self, name: &str, text: &str) -> Result<PathBuf, LabError> {
+        let text = template::fill(&self.state, self.index, name, text)?;
+        let path = self.dir()?.join(name);
+        let written = std::fs::write(&path, text);
+        written.map_err(|error| self.error(format_args!("`{}`", path.display()), error))?;
+        Ok(path)
     }
 
     /// A program to be started in the node: `node.command("nginx").arg("-v").output().await?`.

@@ -9,16 +9,45 @@ use super::endpoint::{self, ToEndpoint};
 use super::{Node, state::State};
 use crate::sys::{ioctl, namespace};
 
-/// What to do with one of a name's addresses.
-async fn each<T>(
-    node: &Node,
-    endpoint: impl ToEndpoint,
-    mut attempt: impl AsyncFnMut(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
+pub(super) async fn tcp_listener(node: &Node, endpoint: impl ToEndpoint) -> io::Result<TcpListener> {
+    first(&addresses(node, endpoint).await?, |addr| {
+        let listener = make(node, || std::net::TcpListener::bind(addr))?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    })
+}
+
+pub(super) async fn tcp_connect(node: &Node, endpoint: impl ToEndpoint) -> io::Result<TcpStream> {
+    let mut last = nowhere();
+    for addr in addresses(node, endpoint).await? {
+        let socket = make(node, || if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() })?;
+        match socket.connect(addr).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+pub(super) async fn udp_socket(node: &Node, endpoint: impl ToEndpoint) -> io::Result<UdpSocket> {
+    first(&addresses(node, endpoint).await?, |addr| {
+        let socket = make(node, || std::net::UdpSocket::bind(addr))?;
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket)
+    })
+}
+
+async fn addresses(node: &Node, endpoint: impl ToEndpoint) -> io::Result<Vec<SocketAddr>> {
     let endpoint::Endpoint { destination, port } = endpoint.to_endpoint()?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
-    for addr in endpoint::resolve(node, destination).await? {
-        match attempt(SocketAddr::new(addr, port)).await {
+    let addrs = endpoint::resolve(node, destination).await?;
+    Ok(addrs.into_iter().map(|addr| SocketAddr::new(addr, port)).collect())
+}
+
+/// What the first address gives that gives anything.
+fn first<T>(addrs: &[SocketAddr], mut attempt: impl FnMut(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let mut last = nowhere();
+    for addr in addrs {
+        match attempt(*addr) {
             Ok(made) => return Ok(made),
             Err(error) => last = error,
         }
@@ -26,30 +55,8 @@ async fn each<T>(
     Err(last)
 }
 
-pub(super) async fn tcp_listener(node: &Node, endpoint: impl ToEndpoint) -> io::Result<TcpListener> {
-    each(node, endpoint, async |addr| {
-        let listener = make(node, || std::net::TcpListener::bind(addr))?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    })
-    .await
-}
-
-pub(super) async fn tcp_connect(node: &Node, endpoint: impl ToEndpoint) -> io::Result<TcpStream> {
-    each(node, endpoint, async |addr| {
-        let socket = make(node, || if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() })?;
-        socket.connect(addr).await
-    })
-    .await
-}
-
-pub(super) async fn udp_socket(node: &Node, endpoint: impl ToEndpoint) -> io::Result<UdpSocket> {
-    each(node, endpoint, async |addr| {
-        let socket = make(node, || std::net::UdpSocket::bind(addr))?;
-        socket.set_nonblocking(true)?;
-        UdpSocket::from_std(socket)
-    })
-    .await
+fn nowhere() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the name has no addresses")
 }
 
 /// Makes a socket on a thread in the node. A socket belongs to the namespace that it was made in for good, whoever uses it.

@@ -1,5 +1,6 @@
 //! What is behind the handles of a lab.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,10 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
 use once_cell::sync::OnceCell;
 
 use super::LabError;
+use super::folder::Folder;
+use super::program::Supervisor;
 use super::thread::NodeThread;
-use crate::kernel::inspect::{self, Interface, Names, Socket};
+use crate::kernel::inspect::{self, Flow, Interface, Names, Socket};
 use crate::kernel::{NetlinkSocket, Space};
 use crate::sys::namespace::{self, View};
 
@@ -24,6 +27,8 @@ pub(super) struct State {
     spaces: Vec<LiveSpace>,
     /// In the order of [`Plan::nodes`].
     nodes: Vec<LiveNode>,
+    folder: OnceCell<Folder>,
+    supervisor: OnceCell<Supervisor>,
 }
 
 #[derive(Debug)]
@@ -38,18 +43,20 @@ struct LiveNode {
     view: OnceCell<Arc<View>>,
     thread: OnceCell<NodeThread>,
     may_ping: OnceCell<()>,
+    /// How often a program's name was given away.
+    programs: Mutex<BTreeMap<String, usize>>,
 }
 
 /// A way into a node, for a thread that may outlive whoever started it.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     net: Arc<OwnedFd>,
     view: Option<Arc<View>>,
 }
 
 impl Entry {
     /// Puts the calling thread, which is to be a fresh one, into the node.
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         namespace::enter_net(self.net.as_fd())?;
         self.view.as_ref().map_or(Ok(()), |view| view.enter())
     }
@@ -65,6 +72,8 @@ impl State {
                 .collect(),
             name,
             plan,
+            folder: OnceCell::new(),
+            supervisor: OnceCell::new(),
         }
     }
 
@@ -97,8 +106,12 @@ impl State {
     /// The way into a node: its network, its mounts, its host name.
     pub(super) fn entry(&self, node: usize) -> io::Result<Entry> {
         let place = self.node(node).place;
-        // The host's view is that of the whole process.
-        let view = if place == Place::HOST { None } else { Some(Arc::clone(self.view(node)?)) };
+        // The host's view is that of the whole process, but for threads of nodes, and threads that these made.
+        let view = if place == Place::HOST {
+            View::of_the_process()?.map(Arc::new)
+        } else {
+            Some(Arc::clone(self.view(node)?))
+        };
         Ok(Entry { view, ..self.network_entry(node) })
     }
 
@@ -110,6 +123,8 @@ impl State {
     /// The view of a node's programs, made when it is first wanted.
     fn view(&self, node: usize) -> io::Result<&Arc<View>> {
         self.nodes[node].view.get_or_try_init(|| {
+            // Mounted before the view is made, or the view will not have it. Who needs it is told when it cannot be had.
+            drop(self.folder());
             let name = &self.node(node).name;
             let (view, refused) = self.in_place(self.node(node).place, || View::make(name))?;
             if let Some(error) = refused {
@@ -117,6 +132,24 @@ impl State {
             }
             Ok(Arc::new(view))
         })
+    }
+
+    /// The folder of the lab, made when it is first wanted.
+    pub(super) fn folder(&self) -> io::Result<&Folder> {
+        self.folder.get_or_try_init(Folder::make)
+    }
+
+    /// The watch over the lab's programs, started with the first.
+    pub(super) fn supervisor(&self) -> io::Result<&Supervisor> {
+        self.supervisor.get_or_try_init(Supervisor::start)
+    }
+
+    /// A name for a program that no other of the node has: from the second on, with a number behind.
+    pub(super) fn name_program(&self, node: usize, name: &str) -> String {
+        let mut programs = self.nodes[node].programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = programs.entry(name.to_owned()).or_default();
+        *count += 1;
+        if *count == 1 { name.to_owned() } else { format!("{name}-{count}") }
     }
 
     /// The thread of a node, started when it is first wanted.
@@ -179,6 +212,17 @@ impl State {
         sockets.map_err(|error| {
             let node = self.plan.place_name(place);
             LabError::io(format!("lab `{}`: node `{node}`: its sockets cannot be read", self.name), error)
+        })
+    }
+
+    pub(super) fn conntrack(&self, place: Place) -> Result<Vec<Flow>, LabError> {
+        let flows = self.in_place(place, || {
+            let mut socket = NetlinkSocket::open(NETLINK_NETFILTER)?;
+            inspect::flows(&mut socket)
+        });
+        flows.map_err(|error| {
+            let node = self.plan.place_name(place);
+            LabError::io(format!("lab `{}`: node `{node}`: its connections cannot be read", self.name), error)
         })
     }
 

@@ -48,6 +48,11 @@ impl NodeThread {
         Ok(Self { runtime, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// The runtime of the thread, whose tasks end with it.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Runs a future on the thread.
     pub(super) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
     where

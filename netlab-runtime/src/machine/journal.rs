@@ -6,9 +6,12 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::linkat;
 use serde::{Deserialize, Serialize};
 
 use super::identity::MachineId;
@@ -63,20 +66,18 @@ pub(super) struct Contents {
     pub(super) damaged: Vec<usize>,
 }
 
-/// Makes a journal; its file must not exist.
+/// Makes a journal; its file must not exist. It has its name only once it has its header: a run that is killed on the way leaves
+/// no file that says nothing.
 pub(super) fn create(path: &Path, header: &Header) -> io::Result<File> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create_new(true)
-        .mode(0o644)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut file =
+        OpenOptions::new().read(true).append(true).mode(0o644).custom_flags(libc::O_TMPFILE).open(folder)?;
     write(&mut file, &[Line::Run(header.clone())])?;
+    // As open(2) has it for who lacks CAP_DAC_READ_SEARCH.
+    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+    linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?;
     // The name has to be on disk as well.
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
+    File::open(folder)?.sync_all()?;
     Ok(file)
 }
 

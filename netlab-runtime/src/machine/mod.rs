@@ -13,8 +13,6 @@
 //! undo names one object, and leaves it if it is not as we left it. Invariant: only who holds the `lock` changes anything,
 //! undoing included.
 
-#![allow(dead_code, unused_imports, reason = "the worker's side is not used yet")]
-
 mod firewall;
 mod ground;
 mod identity;
@@ -41,4 +39,4 @@ pub use lock::Holder;
 pub use session::{Session, SessionError};
 pub use sweep::{Fate, RunInfo, SweepError, Swept, runs, sweep};
 pub use undo::Left;
-pub(crate) use worker::{Machine, MachineError, Snapshot};
+pub(crate) use worker::Machine;

@@ -145,14 +145,17 @@ impl Drop for Session {
     }
 }
 
-/// Removes a journal that has nothing left to undo, its pins first.
+/// Removes a journal that has nothing left to undo, its pins first, and its folder, if it was the last there.
 pub(super) fn remove(journal: &Path) -> io::Result<()> {
     pins::remove(&state::pins(journal))?;
-    fs::remove_file(journal)
+    fs::remove_file(journal)?;
+    match journal.parent().map(fs::remove_dir) {
+        Some(Err(error)) if !state::stays(&error) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn begin_journal(test: &str, machine: MachineId) -> io::Result<(PathBuf, fs::File)> {
-    let folder = state::folder()?;
     let mut header = Header {
         version: VERSION,
         run: String::new(),
@@ -167,15 +170,17 @@ fn begin_journal(test: &str, machine: MachineId) -> io::Result<(PathBuf, fs::Fil
     };
     for _ in 0..ATTEMPTS {
         header.run = name()?;
+        let folder = state::folder()?;
         let path = state::journal(&folder, &header.run);
         header.pins = state::pins(&path);
         match journal::create(&path, &header) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Somebody has the name, or has removed the folder, which was empty.
+            Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
             Err(error) => return Err(error),
             Ok(file) => return Ok((path, file)),
         }
     }
-    Err(io::Error::other(format!("no free name for a journal was found in `{}`", folder.display())))
+    Err(io::Error::other("no free name for a journal was found"))
 }
 
 /// A name that nobody has.

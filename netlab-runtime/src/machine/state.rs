@@ -43,6 +43,12 @@ pub(super) fn folder() -> io::Result<PathBuf> {
     Err(io::Error::other(format!("no folder for the journal can be had: {}", refused.join("; "))))
 }
 
+/// Whether a folder that could not be removed is to stay: there are journals of others in it, or it is not ours to remove.
+pub(super) fn stays(error: &io::Error) -> bool {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound, PermissionDenied, ResourceBusy};
+    matches!(error.kind(), DirectoryNotEmpty | NotFound | PermissionDenied | ResourceBusy)
+}
+
 /// The journals that are there to be believed, in a fixed order.
 pub(super) fn journals() -> Vec<PathBuf> {
     let mut journals = Vec::new();

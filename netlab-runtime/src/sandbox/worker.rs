@@ -134,11 +134,19 @@ fn run(def: &TestDef, reporter: &Reporter) -> Report {
         Err(error) => return Report::Sandbox(format!("no tokio runtime for the body: {error}")),
     };
     let result = run_body(&runtime, def.body, lab.clone());
+    // Before the runtime and the lab are left to themselves: what programs did while the body ran counts.
+    let programs = lab::conclude();
     // Neither is to be torn down in orderly fashion: that takes time, and the kernel does it.
     std::mem::forget(runtime);
     std::mem::forget(lab);
     match result {
-        Ok(Ok(())) => lab::unchecked().map_or(Report::Returned, Report::Error),
+        Ok(Ok(())) => match [programs, lab::unchecked()].into_iter().flatten().collect::<Vec<_>>() {
+            held_against if held_against.is_empty() => Report::Returned,
+            held_against => Report::Error(held_against.join(
+                "
+",
+            )),
+        },
         Ok(Err(error)) => Report::Error(error),
         Err(payload) => panics::caught(&*payload),
     }

@@ -3,6 +3,7 @@
 //! Invariant: `unsafe` appears in no other module of this workspace.
 
 pub mod bpf;
+pub mod child;
 pub mod environment;
 pub mod fdpass;
 pub mod idmap;
@@ -10,6 +11,7 @@ mod init;
 pub mod interrupt;
 pub mod ioctl;
 pub mod namespace;
+pub mod pidfd;
 pub mod process;
 pub mod readiness;
 pub mod signal;

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -67,6 +68,20 @@ impl View {
         nix::unistd::sethostname(hostname)?;
         let view = Self { mounts: open("mnt")?, uts: open("uts")? };
         Ok((view, refused.map(io::Error::from)))
+    }
+
+    /// The view of the process itself, which is its first thread's; none if the calling thread has it already.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` is not mounted, or the process may open no more descriptors.
+    pub fn of_the_process() -> io::Result<Option<Self>> {
+        let mounts = File::open("/proc/self/ns/mnt")?;
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        if identity(mounts.metadata()?) == identity(std::fs::metadata("/proc/thread-self/ns/mnt")?) {
+            return Ok(None);
+        }
+        Ok(Some(Self { mounts: mounts.into(), uts: File::open("/proc/self/ns/uts")?.into() }))
     }
 
     /// Moves the calling thread into the view.

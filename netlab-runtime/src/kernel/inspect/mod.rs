@@ -2,6 +2,8 @@
 //!
 //! Every type's `Display` is the line that `ip`, `bridge` or `nft` shows, shortened to what a lab has.
 
+mod conntrack;
+mod counters;
 mod expression;
 mod interfaces;
 mod neighbours;
@@ -9,11 +11,15 @@ mod routes;
 mod rules;
 mod sockets;
 
+pub use conntrack::{Direction, Flow, FlowProtocol};
+pub use counters::{InterfaceCounters, QdiscCounters, RuleCounters};
 pub use interfaces::{Interface, OperState};
 pub use neighbours::{FdbEntry, Neighbour, NeighbourState};
 pub use routes::Route;
 pub use sockets::{Protocol, Socket, SocketState};
 
+pub(crate) use conntrack::flows;
+pub(crate) use counters::{interface_counters, qdisc_counters, rule_counters};
 pub(crate) use interfaces::interfaces;
 pub(crate) use neighbours::{fdb, neighbours};
 pub(crate) use routes::routes;

@@ -15,7 +15,7 @@ mod rows;
 mod seen;
 mod service;
 mod stand;
-mod table;
+pub(super) mod table;
 mod ticket;
 mod unmet;
 

@@ -69,7 +69,8 @@ fn what_a_killed_run_left_is_swept() {
         let swept = sweep(false).unwrap();
         assert!(matches!(&swept[0].fate, Fate::Undone { changes: 2, left } if left.is_empty()), "{swept:?}");
         assert_eq!((told(), sysctls("eth1")), before);
-        assert_eq!(sh("ls /run/netlab; sysctl -n net.ipv4.ip_forward"), "0\n");
+        assert!(!std::path::Path::new("/run/netlab").exists());
+        assert_eq!(sh("sysctl -n net.ipv4.ip_forward"), "0\n");
         assert_eq!(sweep(false).unwrap(), []);
     });
 }
@@ -103,6 +104,7 @@ fn a_living_run_is_never_swept() {
         let journal = state::journals().remove(0);
         let kept = fs::read(&journal).unwrap();
         assert_eq!(session.end(), []);
+        state::folder().unwrap();
         fs::write(&journal, kept).unwrap();
         assert_eq!(sweep(false).unwrap(), []);
         assert!(journal.exists());
@@ -129,6 +131,7 @@ fn journals_of_others_are_not_believed() {
         let forged = fs::read_to_string(&journal).unwrap();
         assert_eq!(session.end(), []);
         let forged = forged.replace("\"start\":", "\"start\":9");
+        state::folder().unwrap();
         fs::write(&journal, &forged).unwrap();
         sh(&format!("chmod 666 {}", journal.display()));
         let swept = sweep(false).unwrap();
@@ -156,6 +159,7 @@ fn a_machine_that_is_gone_has_nothing_to_undo() {
         let inode = text.split("\"inode\":").nth(1).unwrap().split(',').next().unwrap().to_owned();
         let elsewhere =
             text.replace("\"start\":", "\"start\":9").replace(&format!("\"inode\":{inode}"), "\"inode\":1");
+        state::folder().unwrap();
         fs::write(&journal, elsewhere).unwrap();
         let swept = sweep(false).unwrap();
         assert!(matches!(&swept[0].fate, Fate::Dropped(why) if why.contains("gone")), "{swept:?}");

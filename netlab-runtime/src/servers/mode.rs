@@ -1,0 +1,25 @@
+//! How a server behaves at the moment.
+
+use std::time::Duration;
+
+/// How it serves those who are connected. One at a time: each replaces the one before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Mode {
+    /// As it should.
+    Well,
+    /// It accepts, reads nothing, and never answers.
+    Hung,
+    /// It takes this long for each answer.
+    Slow(Duration),
+    /// It reads and writes this many bytes a second on each connection, in each direction.
+    Throttled(u64),
+}
+
+/// How to end what is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// FIN, as from a program that ends in order.
+    Fin,
+    /// RST, as from a program that is killed with work undone.
+    Rst,
+}

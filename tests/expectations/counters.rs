@@ -1,0 +1,185 @@
+//! What the kernel counts and tracks.
+
+use std::time::Duration;
+
+use netlab::inspect::{FlowProtocol, SocketState};
+use netlab::prelude::*;
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan; node c lan")]
+async fn interfaces_count_what_goes_through_them(a: Node, b: Node, c: Node) -> netlab::Result {
+    // A neighbour that is known is not asked for again for a while.
+    for to in [b.addr4().into(), std::net::IpAddr::from(b.addr6())] {
+        a.ping(to).await?;
+        let before = [a.counters()?, b.counters()?, c.counters()?];
+        for _ in 0..10 {
+            a.ping(to).await?;
+        }
+        for counters in &before[..2] {
+            counters
+                .changed()?
+                .tx_packets("eth0", 10..=14)
+                .rx_packets("eth0", 10..)
+                .tx_bytes("eth0", 10 * 98..)
+                .rx_bytes("eth0", 10 * 98..)
+                .rx_errors("eth0", 0)
+                .tx_errors("eth0", 0)
+                .rx_dropped("eth0", 0)
+                .tx_dropped("eth0", ..=0)
+                .rx_packets("lo", 0)
+                .qdisc_dropped("eth0", 0)
+                .check()?;
+        }
+        before[2].changed()?.tx_packets("eth0", ..=4).rx_packets("eth0", ..=8).check()?;
+    }
+    assert!(a.counters()?.interface("eth0")?.tx_packets >= 20);
+    let error = a.counters()?.interface("eth1").unwrap_err().to_string();
+    assert_eq!(error, "node `a` has no interface `eth1`; interfaces there: lo, eth0");
+    let shown = a.counters()?.interface("lo")?.to_string();
+    assert_eq!(
+        shown,
+        "lo rx packets 0 bytes 0 errors 0 dropped 0 multicast 0 tx packets 0 bytes 0 errors 0 dropped 0"
+    );
+    Ok(())
+}
+
+const NAT: &str = "
+    net lan 192.168.1.0/24 fd00:1::/64
+    net wan 203.0.113.0/24 fd00:2::/64
+    node client lan
+    node web    lan
+    node far    wan via=none
+    router gate lan wan  nat(wan)  dnat(8080/tcp -> web:80)
+";
+
+#[netlab::test(topology = NAT)]
+async fn rules_and_connections_are_those_of_the_traffic(lab: Lab) -> netlab::Result {
+    let [client, web, far, gate] = ["client", "web", "far", "gate"].map(|name| lab.node(name));
+    let (client, web, far, gate) = (client?, web?, far?, gate?);
+    assert_eq!(gate.conntrack()?, []);
+    let before = gate.counters()?;
+    let listener = far.tcp_listener("[::]:80").await?;
+    for to in [far.addr4().into(), std::net::IpAddr::from(far.addr6())] {
+        let stream = client.tcp_connect((to, 80)).await?;
+        let outside = gate.addrs().into_iter().filter(|addr| addr.is_ipv4() == to.is_ipv4()).nth(1);
+        let flows = gate.conntrack()?;
+        let flow = flows.iter().find(|flow| flow.original.source == stream.local_addr().unwrap());
+        let flow = flow.expect("the connection is tracked");
+        assert_eq!((flow.protocol, flow.original.destination), (FlowProtocol::Tcp, stream.peer_addr()?));
+        assert_eq!(Some(flow.reply.destination.ip()), outside, "{flow}");
+        assert_eq!((flow.state, flow.replied, flow.assured), (Some("ESTABLISHED"), true, true), "{flow}");
+        assert!(flow.is_source_translated() && !flow.is_destination_translated());
+        let accepted = listener.accept().await?.0;
+        assert_eq!(accepted.peer_addr()?.ip().to_canonical(), flow.reply.destination.ip());
+        // Who closes first waits for stragglers.
+        drop(stream);
+        drop(accepted);
+        eventually(LONG, async || {
+            let sockets = client.sockets()?;
+            assert!(sockets.iter().any(|socket| socket.state == SocketState::TimeWait), "{sockets:?}");
+            Ok::<_, netlab::Error>(())
+        })
+        .await?;
+    }
+    before.changed()?.rule("masquerade", 2).rule("postrouting", 2..).rule("dnat", 0).check()?;
+
+    let outside = gate.addr_on(&lab.net("wan")?)?;
+    let _listener = web.tcp_listener("0.0.0.0:80").await?;
+    let before = gate.counters()?;
+    let _stream = far.tcp_connect((outside, 8080)).await?;
+    before.changed()?.rule("dnat", 1).rule("masquerade", 0).check()?;
+    let flows = gate.conntrack()?;
+    let flow = flows.iter().find(|flow| flow.is_destination_translated()).expect("a translated connection");
+    assert_eq!(flow.reply.source, (web.addr(), 80).into());
+
+    let udp = client.udp_socket("0.0.0.0:5000").await?;
+    udp.send_to(b"?", (far.addr(), 9)).await?;
+    let flows = eventually(LONG, async || {
+        let flows = gate.conntrack()?;
+        let of_udp: Vec<_> = flows.into_iter().filter(|flow| flow.protocol == FlowProtocol::Udp).collect();
+        if of_udp.is_empty() { Err(netlab::Error::msg("no UDP yet")) } else { Ok(of_udp) }
+    })
+    .await?;
+    let shown = flows[0].to_string();
+    assert!(shown.starts_with("udp "), "{shown}");
+    assert!(
+        shown.ends_with(
+            " src=192.168.1.1 dst=203.0.113.1 sport=5000 dport=9 [UNREPLIED] src=203.0.113.1 dst=203.0.113.2 sport=9 dport=5000"
+        ),
+        "{shown}"
+    );
+    Ok(())
+}
+
+#[netlab::test(
+    topology = "net lan 10.0.0.0/24; net wan 10.1.0.0/24; node a lan; router gate lan wan nat(wan) sysctl(net.netfilter.nf_conntrack_acct=1)"
+)]
+async fn connections_count_where_they_are_to(a: Node, gate: Node) -> netlab::Result {
+    for _ in 0..3 {
+        a.ping("10.1.0.1").await?;
+    }
+    let flows = gate.conntrack()?;
+    assert!(!flows.is_empty());
+    for flow in flows {
+        // An echo request of 64 bytes with its IP header.
+        assert_eq!((flow.protocol, flow.original.counted), (FlowProtocol::Icmp, Some((1, 84))), "{flow}");
+        assert_eq!(flow.reply.counted, Some((1, 84)), "{flow}");
+    }
+    Ok(())
+}
+
+#[netlab::test(topology = NAT)]
+async fn what_did_not_change_as_expected_is_a_table(lab: Lab) -> netlab::Result {
+    let [client, far, gate] = ["client", "far", "gate"].map(|name| lab.node(name));
+    let (client, far, gate) = (client?, far?, gate?);
+    let mut before = gate.counters()?;
+    client.ping(far.addr4()).await?;
+    // What counts from the start of the lab differs from run to run.
+    for interface in &mut before.interfaces {
+        interface.tx_dropped = 0;
+    }
+    let changes = before
+        .changed()?
+        .rule("masquerade", 1)
+        .rule("dnat", 1..=2)
+        .rule("no such rule", 1..)
+        .tx_dropped("eth0", 1..)
+        .rx_errors("eth7", 0);
+    insta::assert_snapshot!(changes.clone().check().unwrap_err(), @r#"
+    node `gate`: 4 of 5 counters did not change as expected
+      counter                      before  after  expected    change
+      rule `masquerade` packets    0       1      +1          ✓ +1
+      rule `dnat` packets          0       0      +1 to +2    ✗ +0
+      rule `no such rule` packets                 +1 or more  ✗ no such counter
+      eth0 tx_dropped              0       0      +1 or more  ✗ +0
+      eth7 rx_errors                              +0          ✗ no such counter
+      node `gate` has no rule like `no such rule`; rules with a counter there:
+        inet netlab prerouting fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip to 192.168.1.2:80
+        inet netlab prerouting fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip6 to [fd00:1::2]:80
+        inet netlab output fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip to 192.168.1.2:80
+        inet netlab output fib daddr type local meta l4proto tcp tcp dport 8080 dnat ip6 to [fd00:1::2]:80
+        inet netlab postrouting oifname "eth1" masquerade
+      node `gate` has no interface `eth7`; interfaces there: lo, eth0, eth1
+    "#);
+    assert_eq!(changes.before().rule("masquerade")?.packets + 1, changes.after().rule("masquerade")?.packets);
+    let error = gate.counters()?.changed()?.check().unwrap_err().to_string();
+    assert_eq!(error, "node `gate`: no change was expected of any counter: such a check proves nothing");
+    Ok(())
+}
+
+/// It may be waited for, too.
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
+async fn a_change_that_comes_late_is_waited_for(a: Node, b: Node) -> netlab::Result {
+    let before = b.counters()?;
+    let pinging = tokio::spawn(async move {
+        for _ in 0..5 {
+            a.ping("b").await?;
+        }
+        netlab::Result::<()>::Ok(())
+    });
+    eventually(LONG, async || before.changed()?.rx_packets("eth0", 5..).check().map_err(netlab::Error::from))
+        .await?;
+    pinging.await??;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! What a program finds: environment, user, limits, files; and where what it writes goes.
+
+use std::fs;
+
+use netlab::prelude::*;
+use netlab::{Limit, ProgramErrorKind};
+
+use crate::{PATIENCE, sh};
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
+async fn what_it_writes_is_in_its_log_whole_line_by_whole_line(a: Node, b: Node) -> netlab::Result {
+    let script = "echo one; echo two >&2; printf 'thr'; echo 'in between' >&2; echo ee; printf 'no end'";
+    let first = sh(&a, script).start().await?;
+    assert!(first.wait(PATIENCE).await?.success());
+    let log = first.log()?;
+    let mut lines: Vec<_> = log.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["in between", "no end", "one", "three", "two"]);
+    assert_eq!(log, fs::read_to_string(first.log_path())?);
+    // Others of the name, in the node and elsewhere, have their own.
+    let second = sh(&a, "echo second").start().await?;
+    let named = sh(&a, "echo named").name("app").start().await?;
+    let other = sh(&b, "echo other").start_blocking()?;
+    assert_eq!(
+        [&first, &second, &named, &other].map(|process| (process.node().name(), process.name())),
+        [("a", "sh"), ("a", "sh-2"), ("a", "app"), ("b", "sh")]
+    );
+    for (process, said) in [(&second, "second\n"), (&named, "named\n"), (&other, "other\n")] {
+        process.wait_success(PATIENCE).await?;
+        assert_eq!(process.log()?, said);
+    }
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan")]
+async fn it_is_told_where_it_is(lab: Lab, a: Node) -> netlab::Result {
+    let script = "echo $NETLAB_NODE $NETLAB_LAB_DIR $NETLAB_NODE_DIR $MINE; pwd; uname -n";
+    let dir = a.dir()?;
+    let program = sh(&a, script).env("MINE", "set").current_dir(&dir).start().await?;
+    program.wait_success(PATIENCE).await?;
+    let lab_host = lab.host();
+    let (lab, dir) = (lab.dir()?.display().to_string(), dir.display().to_string());
+    assert_eq!(program.log()?, format!("a {lab} {dir} set\n{dir}\na\n"));
+    // However it is started, and unless the test says otherwise.
+    let output = sh(&a, "echo $NETLAB_NODE $NETLAB_LAB_DIR").env("NETLAB_NODE", "other").output().await?;
+    assert_eq!(String::from_utf8(output.stdout)?, format!("other {lab}\n"));
+    let output = sh(&lab_host, "echo $NETLAB_NODE $NETLAB_NODE_DIR; uname -n").output().await?;
+    let host_dir = lab_host.dir()?.display().to_string();
+    assert_eq!(String::from_utf8(output.stdout)?, format!("host {host_dir}\nhost\n"));
+    // Started from a thread of another node, too.
+    let program = a.enter(|| sh(&lab_host, "uname -n; ls $NETLAB_LAB_DIR").start_blocking())?;
+    program.wait_success(PATIENCE).await?;
+    assert_eq!(program.log()?, "host\nlogs\nnodes\nrun\n");
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan")]
+async fn it_has_what_it_is_allowed(a: Node) -> netlab::Result {
+    let limited =
+        sh(&a, "ulimit -n; ulimit -c").limit(Limit::OpenFiles, 64).limit(Limit::CoreSize, 0).start().await?;
+    limited.wait_success(PATIENCE).await?;
+    assert_eq!(limited.log()?, "64\n0\n");
+    let output = sh(&a, "ulimit -n").limit(Limit::OpenFiles, 63).output().await?;
+    assert_eq!(output.stdout, b"63\n");
+
+    let started = sh(&a, "id -u; echo mine > $NETLAB_NODE_DIR/file").run_as("nobody").start().await;
+    match started {
+        Ok(program) => {
+            program.wait_success(PATIENCE).await?;
+            assert_eq!(program.log()?, "65534\n");
+        }
+        // An ordinary user without a range of others.
+        Err(error) => {
+            assert_eq!(error.kind(), &ProgramErrorKind::NotStarted);
+            assert!(
+                format!("{error:#}").contains("has no user 65534: only one user is mapped here"),
+                "{error:#}"
+            );
+        }
+    }
+    let error = sh(&a, "true").run_as("nobody-of-that-name").start().await.unwrap_err();
+    assert!(format!("{error:#}").contains("there is no user `nobody-of-that-name`"), "{error:#}");
+    Ok(())
+}
+
+#[netlab::test(topology = "
+    net  lan  10.0.0.0/24 fd00::/64
+    net  back 10.1.0.0/24
+    node lb   lan=.1 back=.1
+    node web[2] back=.11
+")]
+fn files_are_filled_in(lab: Lab, lb: Node, web: [Node; 2]) -> netlab::Result {
+    let text = "listen {node.addr}:80; # {node.name}
+server { upstream {web1.addr}, {web2.addr4.back}; }
+{lb.addr6} {node.addr.back} {lan.subnet} {lan.subnet6} {{kept.as}} ${shell.like} {}
+{node.dir} {web1.dir} {lab.dir} {lab.name}";
+    let path = lb.file("lb.conf", text)?;
+    assert_eq!(path, lb.dir()?.join("lb.conf"));
+    let dirs = [lb.dir()?, web[0].dir()?, lab.dir()?].map(|dir| dir.display().to_string()).join(" ");
+    let expected = format!(
+        "listen 10.0.0.1:80; # lb
+server {{ upstream 10.1.0.11, 10.1.0.12; }}
+fd00::1 10.1.0.1 10.0.0.0/24 fd00::/64 {{kept.as}} ${{shell.like}} {{}}
+{dirs} {}",
+        lab.name()
+    );
+    assert_eq!(fs::read_to_string(&path)?, expected);
+    // Programs of every node see it, and this one's process is the sandbox's: nobody else does.
+    let output = web[0].command("cat").arg(&path).output_blocking()?;
+    assert_eq!(String::from_utf8(output.stdout)?, expected);
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let mount = lab.dir()?.parent().expect("it is on a mount").display().to_string();
+    assert!(
+        mounts.lines().any(|line| line.contains(&format!(" {mount} ")) && line.contains(" - tmpfs ")),
+        "{mounts}"
+    );
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node web[2] lan; node alone")]
+fn a_placeholder_that_means_nothing_is_an_error_that_says_what_there_is(
+    web: [Node; 2],
+    alone: Node,
+) -> netlab::Result {
+    let wrong = "ok {node.addr}\n{web3.addr} {node.adr}\n{node.addr6} {web2.addr.wan} {lan.subnet6} {lab.x}";
+    let error = web[0].file("app.conf", wrong).unwrap_err().to_string();
+    let lines: Vec<_> = error.lines().map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "node `web1`: file `app.conf`: line 2: `{web3.addr}`: nothing is called `web3`; names here: node, lab, host, web1, \
+             web2, alone, lan (did you mean `web1`?)",
+            "line 2: `{node.adr}`: `adr` is nothing of a node; words here: name, addr, addr4, addr6, dir (did you mean `addr`?), \
+             and `addr.NET` and the like",
+            "line 3: `{node.addr6}`: node `web1` has no IPv6 address",
+            "line 3: `{web2.addr.wan}`: node `web2` has no address on a net `wan`; its nets: lan",
+            "line 3: `{lan.subnet6}`: the net has no IPv6 subnet",
+            "line 3: `{lab.x}`: `x` is nothing of the lab; words here: name, dir",
+        ]
+    );
+    assert!(!web[0].dir()?.join("app.conf").exists());
+    let error = alone.file("x", "{node.addr}").unwrap_err().to_string();
+    assert_eq!(error, "node `alone`: file `x`: line 1: `{node.addr}`: node `alone` has no address");
+    Ok(())
+}
+
+#[netlab::test(topology = "node a")]
+async fn what_does_not_start_says_why(a: Node) -> netlab::Result {
+    let error = a.command("/no-such-program").arg("-x").start().await.unwrap_err();
+    assert_eq!(error.kind(), &ProgramErrorKind::NotStarted);
+    assert_eq!(
+        format!("{error:#}"),
+        "node `a`: `/no-such-program -x` could not be started: no such file or directory (os error 2)"
+    );
+    let error = a.command("true").ready_when(ready::port(80)).status().await.unwrap_err().to_string();
+    assert!(
+        error.contains("`ready_when` and `listen` are for a program that is started by `start`"),
+        "{error}"
+    );
+    let error = a.command("true").ready_when(ready::log("(")).start_blocking().unwrap_err();
+    assert!(format!("{error:#}").contains("`(` is no regular expression"), "{error:#}");
+    Ok(())
+}
