@@ -71,8 +71,23 @@ impl Session {
     ///
     /// `CAP_NET_ADMIN` over the machine's network namespace, for undoing.
     pub fn begin(test: &str, live: bool, waiting: impl Fn(&Holder) + Sync) -> Result<Self, SessionError> {
+        Self::begin_when_alone(test, live, waiting, || ()).map(|(session, ())| session)
+    }
+
+    /// As [`begin`](Self::begin), with something to be done when the lock is held, before there is anything to undo.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn begin_when_alone<T>(
+        test: &str,
+        live: bool,
+        waiting: impl Fn(&Holder) + Sync,
+        alone: impl FnOnce() -> T,
+    ) -> Result<(Self, T), SessionError> {
         let tell = |pid| waiting(&sweep::holder(pid));
         let lock = Lock::take(live, &tell).map_err(at("the machine's lock cannot be had"))?;
+        let done = alone();
         let mut ground = Ground::here().map_err(at("the machine's network cannot be opened"))?;
         let machine =
             MachineId::of(lock.as_fd(), &ground.socket).map_err(at("the machine cannot be told"))?;
@@ -80,7 +95,7 @@ impl Session {
             sweep::of(&machine, Some(&mut ground)).map_err(at("what dead runs left cannot be undone"))?;
         let (path, file) = begin_journal(test, machine)
             .map_err(at("no journal of what is done to the machine can be had"))?;
-        Ok(Self { open: Some(Open { lock, ground, path, file }), swept })
+        Ok((Self { open: Some(Open { lock, ground, path, file }), swept }, done))
     }
 
     /// What dead runs had left, and became of it.

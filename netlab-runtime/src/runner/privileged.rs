@@ -33,8 +33,10 @@ pub(super) fn run(def: &TestDef, how: Launch, needs: NeedsTheMachine) -> Run {
     let waiting = |holder: &Holder| {
         say(&format!("netlab: `{}` waits for the machine's network, which {holder} has\n", def.name()));
     };
-    let session = match Session::begin(def.name(), how.live, waiting) {
-        Ok(session) => session,
+    // It is running from when it has the lock on: an interrupt waits for the journal to go, and not for other runs to end.
+    let begun = Session::begin_when_alone(def.name(), how.live, waiting, || Running::begin(def));
+    let (running, session) = match begun {
+        Ok((session, running)) => (running, session),
         Err(error) => {
             let error = crate::error::Error::from(error);
             return Run::failed(Failure::Sandbox(format!("the machine cannot be changed safely: {error:#}")));
@@ -43,7 +45,6 @@ pub(super) fn run(def: &TestDef, how: Launch, needs: NeedsTheMachine) -> Run {
     for swept in session.swept() {
         say(&format!("netlab: before `{}`: {swept}\n", def.name()));
     }
-    let running = Running::begin(def);
     let descriptors = match session.descriptors() {
         Ok(descriptors) => descriptors,
         Err(error) => return Run::failed(Failure::Sandbox(format!("the journal: {error}"))),
