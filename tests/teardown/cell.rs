@@ -248,9 +248,8 @@ fn make_machine(fixtures: &Fixtures) {
 }
 
 /// Does to the machine what the first privileged test of its life does for good: iptables makes its tables and chains, whose modules
-/// bring sysctls, and there is a folder for journals.
+/// bring sysctls.
 fn as_after_the_first_test() -> std::io::Result<()> {
-    fs::create_dir("/run/netlab")?;
     let chains = [("filter", "INPUT"), ("filter", "FORWARD"), ("nat", "PREROUTING"), ("nat", "POSTROUTING")];
     for program in ["iptables", "ip6tables"] {
         for (table, chain) in chains {

@@ -184,8 +184,11 @@ fn full_disk(subject: Subject<'_>) {
         mounted.extend(["/run/netlab", "/tmp"]);
     }
     for folder in &mounted {
-        let options = Some("size=64k,mode=755");
-        mount(Some("full"), *folder, Some("tmpfs"), MsFlags::empty(), options).expect("we are root");
+        // The folder of journals has to be one that only root may write to.
+        let mode = if *folder == "/run/netlab" { "755" } else { "1777" };
+        let options = Some(format!("size=64k,mode={mode}"));
+        mount(Some("full"), *folder, Some("tmpfs"), MsFlags::empty(), options.as_deref())
+            .expect("we are root");
         let fill = std::fs::write(format!("{folder}/ballast"), vec![0; 1 << 20]);
         assert!(fill.is_err(), "it has room");
     }
@@ -201,5 +204,8 @@ fn full_disk(subject: Subject<'_>) {
     }
     for folder in mounted {
         umount2(folder, MntFlags::empty()).expect("nobody uses it");
+    }
+    if subject.kind == Kind::Privileged {
+        std::fs::remove_dir("/run/netlab").expect("it is empty");
     }
 }
