@@ -53,6 +53,40 @@
 //! returns, panics, aborts or is out of time, the kernel takes every process, namespace, interface and rule of the
 //! test away; none of it has a name on the machine, and nothing of the machine is changed unless the topology says so.
 //!
+//! # Waiting and asserting
+//!
+//! ```
+//! use netlab::prelude::*;
+//! use std::time::Duration;
+//!
+//! #[netlab::test(topology = "
+//!     net    lan 192.168.1.0/24
+//!     net    wan 203.0.113.0/24
+//!     node   desk   lan
+//!     node   web    lan
+//!     node   client wan via=none
+//!     router gate   lan wan nat(wan)
+//! ")]
+//! async fn the_gate_lets_out_and_not_in(lab: Lab, desk: Node, web: Node, client: Node, gate: Node) -> netlab::Result {
+//!     let before = gate.counters()?;
+//!     lab.expect()
+//!         .sees_source(&desk, client.tcp(80), gate.addr_on(&lab.net("wan")?)?)
+//!         .not_reaches(&client, web.tcp(80)).while_reached_by(&desk)
+//!         .check().await?;                                        // a table of expected and seen, if not
+//!     before.changed()?.rule("masquerade", 1..).check()?;
+//!     eventually(Duration::from_secs(5), async || {
+//!         assert!(gate.neighbours()?.len() > 1);                  // shown only if it is so to the end
+//!         Ok::<_, netlab::Error>(())
+//!     })
+//!     .await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Lab::expect`] sends what it takes to know who reaches whom, brings a listener where nothing listens, and tries until all
+//! holds together; what it is never asked to [`check`](Expectations::check) fails the test. [`Lab::reachability`] shows all pairs. [`Node::counters`]
+//! and [`Node::tables`] say what changed in the kernel; [`eventually()`] waits for anything else, and nothing sleeps.
+//!
 //! # The machine's own network
 //!
 //! A topology may say that the lab is joined to the machine: `node host real` makes the host the machine itself, `nic(eth1)`
@@ -86,6 +120,15 @@
 //! test-group = 'machine'
 //! ```
 //!
+//! # Features
+//!
+//! | feature | | |
+//! |---|---|---|
+//! | `http` | on | [`servers::identity`](mod@servers), [`Node::get`] |
+//! | `tls` | off | TLS around any server, HTTPS, the lab's certificate authority |
+//! | `dns` | off | the DNS server `Lab::dns_server` |
+//! | `lb` | off | the module `lb`: what a load balancer has to prove |
+//!
 //! # Settings
 //!
 //! | variable | |
@@ -112,6 +155,8 @@ pub use netlab_runtime::error::{Error, Result};
 pub use netlab_runtime::kernel::BuildError;
 #[doc(inline)]
 pub use netlab_runtime::lab::ready;
+#[cfg(feature = "tls")]
+pub use netlab_runtime::lab::{Ca, Certificate};
 pub use netlab_runtime::lab::{Command, LabError, Ping, PingError, Reply};
 pub use netlab_runtime::lab::{Destination, Endpoint, ToDestination, ToEndpoint};
 pub use netlab_runtime::lab::{
@@ -128,7 +173,9 @@ pub mod inspect {
         Direction, FdbEntry, Flow, FlowProtocol, Interface, InterfaceCounters, Neighbour, NeighbourState,
         OperState, Protocol, QdiscCounters, Route, RuleCounters, Socket, SocketState,
     };
-    pub use netlab_runtime::lab::{Bounds, Changes, Counters, Dump, NodeDump, WrongChange};
+    pub use netlab_runtime::lab::{
+        Bounds, Changes, Counters, Dump, NodeDump, TableChanges, Tables, WrongChange, WrongTables,
+    };
 }
 
 pub mod servers {
@@ -146,6 +193,10 @@ pub mod topology {
         NicBuilder, NodeBuilder, Plan, Span, Topology,
     };
 }
+
+#[cfg(feature = "lb")]
+#[doc(inline)]
+pub use netlab_lb as lb;
 
 #[doc = include_str!("attribute.md")]
 pub use netlab_macros::test;

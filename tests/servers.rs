@@ -2,10 +2,14 @@
 
 #[path = "servers/controls.rs"]
 mod controls;
+#[path = "servers/dns.rs"]
+mod dns;
 #[path = "servers/http.rs"]
 mod http;
 #[path = "servers/listening.rs"]
 mod listening;
+#[path = "servers/tls.rs"]
+mod tls;
 #[path = "servers/traffic.rs"]
 mod traffic;
 

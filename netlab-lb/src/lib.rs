@@ -21,34 +21,18 @@
 //! # Ok::<(), netlab_lb::Failed>(())
 //! ```
 //!
-//! Invariant: no I/O. Checks take values and give values, so each is tested with a balancer's faults written down.
+//! [`LbTest`] sends loads from the nodes of a lab; where the observations come from is nothing to the checks.
 
-mod affinity;
-mod binomial;
-mod disruption;
-mod drain;
-mod failover;
-mod health;
+mod checks;
+mod load;
 mod observation;
-mod share;
-mod source;
 mod summary;
-mod table;
 mod traffic;
-mod verdict;
 
-pub use affinity::Affinity;
-pub use disruption::{Disruption, same_choice};
-pub use drain::Drain;
-pub use failover::Misses;
-pub use health::Health;
+pub use checks::{
+    Affinity, Disruption, Drain, Failed, Health, Misses, Sees, Share, Table, Verdict, same_choice,
+};
+pub use load::{LbTest, Load, LoadError, Over, Underway, Who, who};
 pub use observation::{Answer, Key, KeyValue, Miss, Observation};
-pub use share::Share;
-pub use source::Sees;
 pub use summary::Summary;
-pub use table::Table;
 pub use traffic::Traffic;
-pub use verdict::{Failed, Verdict};
-
-#[cfg(test)]
-mod sample;

@@ -120,8 +120,8 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
+    use crate::checks::sample::{answered, missed, traffic};
     use crate::observation::Miss;
-    use crate::sample::{answered, missed, traffic};
 
     #[test]
     fn a_load_in_numbers() {

@@ -183,3 +183,46 @@ async fn a_change_that_comes_late_is_waited_for(a: Node, b: Node) -> netlab::Res
     pinging.await??;
     Ok(())
 }
+
+#[netlab::test(topology = NAT)]
+async fn what_comes_to_tables_and_goes_is_told(lab: Lab) -> netlab::Result {
+    let [client, far, gate] = ["client", "far", "gate"].map(|name| lab.node(name));
+    let (client, far, gate) = (client?, far?, gate?);
+    let before = gate.tables()?;
+    before.changed()?.check()?;
+    client.ping(far.addr4()).await?;
+    client.ping(far.addr6()).await?;
+    let mac = client.iface("eth0")?.mac.expect("a veth has a MAC address");
+    before
+        .changed()?
+        .appeared(format!("neighbour {} dev eth0 lladdr {mac}", client.addr4()))
+        .appeared("flow icmp src=192.168.1.1 dst=203.0.113.1 src=203.0.113.1 dst=203.0.113.2")
+        .appeared("flow icmpv6 ")
+        .check()?;
+
+    let before = far.tables()?;
+    let listener = far.tcp_listener("0.0.0.0:80").await?;
+    let listening = far.tables()?;
+    let wrong =
+        before.changed()?.appeared("tcp LISTEN 0.0.0.0:81").vanished("route").appeared("tcp LISTEN").check();
+    insta::assert_snapshot!(wrong.unwrap_err(), @r"
+    node `far`: its tables did not change as expected
+      ✗  + ..tcp LISTEN 0.0.0.0:81..
+      ✗  - ..route..
+      ✓  + ..tcp LISTEN..
+      what came and went:
+        + socket tcp LISTEN 0.0.0.0:80
+    ");
+    insta::assert_snapshot!(before.changed()?.check().unwrap_err(), @r"
+    node `far`: its tables did not change as expected
+      nothing was to come or go, and this did:
+        + socket tcp LISTEN 0.0.0.0:80
+    ");
+    drop(listener);
+    let vanished = listening.changed()?.vanished("socket tcp LISTEN 0.0.0.0:80");
+    assert_eq!(vanished.to_string(), "- socket tcp LISTEN 0.0.0.0:80");
+    vanished.check()?;
+    let wrong = before.changed()?.appeared("route").check().unwrap_err().to_string();
+    assert!(wrong.ends_with("\n  ✗  + ..route..\n  nothing has come or gone"), "{wrong}");
+    Ok(())
+}

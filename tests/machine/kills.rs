@@ -1,6 +1,9 @@
 //! SIGKILL of the sandbox, of the runner, and of both: the runner mends the machine, or else the next one does.
 
+use std::fs;
+
 use netlab::prelude::*;
+use nix::mount::{MsFlags, mount, umount};
 
 use crate::nested::{Underway, command, run};
 use crate::scratch::Scratch;
@@ -48,6 +51,29 @@ fn after_sigkill_of_both_the_next_runner_mends(lab: Lab) -> netlab::Result {
         mended_by_the_next(&scratch, underway)?;
     }
     Ok(())
+}
+
+/// A folder with no room left: what cannot be written down is not done, and what was done is undone all the same. The full file system
+/// takes less with each turn, so that each time another change is the one that finds no room.
+#[netlab::test(topology = "tests/topologies/scratch_machine.topo", timeout = "120s")]
+fn with_no_room_for_the_journal_nothing_is_left(lab: Lab) -> netlab::Result {
+    let scratch = Scratch::new(lab)?;
+    fs::create_dir_all("/run/netlab")?;
+    // In pages; on the first there is the journal's header, and with all of them the test passes.
+    for pages in 0..8 {
+        let options = format!("mode=755,size={}", pages * 4096);
+        let size = if pages == 0 { "mode=755,nr_inodes=1" } else { options.as_str() };
+        mount(Some("full"), "/run/netlab", Some("tmpfs"), MsFlags::empty(), Some(size))?;
+        let ran = run(command(&["scenarios::b4_the_gateway_carries_outbound_traffic_through_nat"]))?;
+        umount("/run/netlab")?;
+        scratch.is_as_it_was();
+        if ran.status.success() {
+            assert!(pages > 1, "there was no room");
+            return Ok(());
+        }
+        println!("{pages} pages:\n{}", ran.failed().said);
+    }
+    panic!("it never passed");
 }
 
 /// Waits for the dead to be gone, sees that they left the machine changed, and runs another test.

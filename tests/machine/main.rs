@@ -5,9 +5,13 @@
 //! outside, and compares the machine before and after. No interface of the real machine is touched, whoever runs this.
 
 mod founding;
+mod isolated;
 mod kills;
 mod nested;
 mod refusals;
+#[path = "../scenarios/rows.rs"]
+#[expect(dead_code, reason = "those that need `iptables` are here, and some on the machine itself")]
+mod rows;
 mod scratch;
 mod together;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use netlab::prelude::*;
@@ -15,7 +15,20 @@ const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 
 /// A program that is not installed, if one is.
 pub fn missing_program() -> Option<&'static str> {
-    PROGRAMS.into_iter().find(|program| Command::new(program).arg("--version").output().is_err())
+    PROGRAMS.into_iter().find(|name| program(name).is_none())
+}
+
+/// Where a program is. An ordinary user's path may lack the folders of those that are root's.
+pub fn program(name: &str) -> Option<PathBuf> {
+    ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .into_iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.is_file())
+}
+
+/// To be run by its path.
+fn iptables(name: &str) -> Command {
+    Command::new(program(name).expect("these tests do not run without"))
 }
 
 /// A lab's host, playing the machine.
@@ -31,7 +44,9 @@ impl Scratch {
         for program in PROGRAMS {
             docker_and_ufw(program)?;
         }
-        // Their modules come with the first use, and sysctls with the modules.
+        // What this lab itself mounts when its nodes are first used is not the nested one's doing.
+        lab.nodes().iter().for_each(|node| node.enter(|| ()));
+        // Modules of the firewall come with the first use, and sysctls with the modules.
         let before = Snapshot::take(&lab)?;
         Ok(Self { lab, before })
     }
@@ -82,16 +97,25 @@ fn docker_and_ufw(program: &str) -> netlab::Result {
         &["-P", "INPUT", "DROP"],
     ];
     for rule in rules {
-        run(program, rule)?;
+        change(program, rule)?;
     }
-    run(program, &[&["-A", "ufw-before-input"], echo, &["-j", "ACCEPT"]].concat())
+    change(program, &[&["-A", "ufw-before-input"], echo, &["-j", "ACCEPT"]].concat())
 }
 
-fn run(program: &str, arguments: &[&str]) -> netlab::Result {
-    let output =
-        Command::new(program).args(arguments).env("XTABLES_LOCKFILE", "/run/xtables.lock").output()?;
+/// Changes the machine's firewall, as somebody else would.
+pub fn change(program: &str, arguments: &[&str]) -> netlab::Result {
+    said(program, arguments).map(drop)
+}
+
+/// The rules of a table.
+pub fn rules(program: &str, table: &str) -> netlab::Result<String> {
+    said(program, &["-t", table, "-S"])
+}
+
+fn said(program: &str, arguments: &[&str]) -> netlab::Result<String> {
+    let output = iptables(program).args(arguments).env("XTABLES_LOCKFILE", "/proc/self/ns/net").output()?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(netlab::Error::msg(format!("{program} {}: {said}", arguments.join(" "))))
@@ -126,8 +150,7 @@ impl Snapshot {
         seen.extend(host.routes()?.iter().map(|route| format!("route {route}")));
         for program in PROGRAMS {
             for table in ["filter", "nat"] {
-                let listed = Command::new(program).args(["-t", table, "-S"]).output()?;
-                let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+                let listed = rules(program, table)?;
                 seen.extend(listed.lines().map(|rule| format!("{program} -t {table} {rule}")));
             }
         }
@@ -168,9 +191,11 @@ fn sysctls(folder: &Path, seen: &mut BTreeSet<String>) -> io::Result<()> {
 
 fn files(folder: &Path, seen: &mut BTreeSet<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        // The program's own lock, which stays.
-        if path.ends_with("xtables.lock") {
+        let entry = entry?;
+        let path = entry.path();
+        // The program's own lock, which stays; and what the tests put there.
+        let name = entry.file_name();
+        if name == "xtables.lock" || name.to_string_lossy().starts_with("broken-") {
             continue;
         }
         // A folder may stay, empty.

@@ -10,6 +10,7 @@ use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::url::Target;
 use super::{Get, Response};
@@ -17,11 +18,30 @@ use super::{Get, Response};
 pub(super) async fn exchange(get: &Get, target: &Target, method: Method) -> io::Result<Response> {
     let stream = get.node.tcp_connect(target.endpoint.clone()).await?;
     let (from, local) = (stream.peer_addr()?, stream.local_addr()?);
-    if target.tls {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTPS is feature `tls` of netlab"));
-    }
-    let response = over(stream, get.http2, request(get, target, method)?).await?;
+    let request = request(get, target, method)?;
+    let response = if target.tls {
+        over(behind_tls(get, target, stream).await?, get.http2, request).await?
+    } else {
+        over(stream, get.http2, request).await?
+    };
     Ok(Response { from, local, ..response })
+}
+
+/// The connection through TLS, with a server whose certificate is of the lab's authority and for the host of the URL.
+#[cfg(feature = "tls")]
+async fn behind_tls(
+    get: &Get,
+    target: &Target,
+    stream: TcpStream,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let config = get.node.tls_client(if get.http2 { "h2" } else { "http/1.1" })?;
+    let host = target.host().try_into().map_err(io::Error::other)?;
+    tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)).connect(host, stream).await
+}
+
+#[cfg(not(feature = "tls"))]
+async fn behind_tls(_get: &Get, _target: &Target, _stream: TcpStream) -> io::Result<TcpStream> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "HTTPS needs feature `tls` of netlab"))
 }
 
 fn request(get: &Get, target: &Target, method: Method) -> io::Result<Request<Full<Bytes>>> {

@@ -30,6 +30,15 @@ impl Target {
         let destination = host.trim_start_matches('[').trim_end_matches(']').to_destination();
         Ok(Self { endpoint: Endpoint { destination, port }, uri, tls })
     }
+
+    /// The host that a certificate is to be for, without brackets.
+    #[cfg(feature = "tls")]
+    pub(super) fn host(&self) -> String {
+        match &self.endpoint.destination {
+            crate::lab::Destination::Addr(addr) => addr.to_string(),
+            crate::lab::Destination::Name(name) => name.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

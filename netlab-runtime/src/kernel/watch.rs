@@ -18,6 +18,7 @@ use rtnetlink::LinkUnspec;
 
 use super::apply::MadeBy;
 use super::socket::NetlinkSocket;
+use crate::runner::settings;
 
 /// `RTNLGRP_LINK` and `RTNLGRP_IPV6_IFADDR`, `include/uapi/linux/rtnetlink.h`.
 const LINK_EVENTS: u32 = 1;
@@ -84,7 +85,7 @@ fn follow(
     socket: &mut NetlinkSocket,
     mut done: impl FnMut(&mut NetlinkSocket, Option<Vec<RouteNetlinkMessage>>) -> io::Result<bool>,
 ) -> io::Result<()> {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + settings::scaled(DEADLINE);
     let mut finished = done(socket, None)?;
     while !finished {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -6,6 +6,8 @@
 //! Invariant: no thread of a shared pool ever changes namespace. Sockets are made, closures run and programs started by
 //! threads made for it; futures run on the node's own thread.
 
+#[cfg(feature = "tls")]
+mod ca;
 mod command;
 mod counters;
 mod dump;
@@ -22,11 +24,15 @@ mod node;
 mod ping;
 mod program;
 pub mod ready;
+mod resolver;
 mod socket;
 mod state;
+mod tables;
 mod template;
 mod thread;
 
+#[cfg(feature = "tls")]
+pub use ca::{Ca, Certificate};
 pub use command::Command;
 pub use counters::{Bounds, Changes, Counters, WrongChange};
 pub use dump::{Dump, NodeDump};
@@ -44,3 +50,4 @@ pub use ping::{Ping, PingError, Reply};
 pub(crate) use program::conclude;
 pub use program::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
 pub(crate) use state::Entry;
+pub use tables::{TableChanges, Tables, WrongTables};

@@ -24,6 +24,7 @@ use super::endpoint::{self, Destination};
 use super::state::Entry;
 use super::thread::detached;
 use super::{LabError, Node};
+use crate::runner::settings;
 use crate::sys::namespace;
 
 /// The kernel gives an address up after three requests a second apart (`mcast_solicit`, `retrans_time_ms`), and says
@@ -67,6 +68,7 @@ impl Ping {
     }
 
     /// How long to wait for the reply, 4 seconds unless set: as long as the kernel takes to find that nobody has an address.
+    /// Multiplied by `NETLAB_TIMEOUT_SCALE`.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -164,6 +166,7 @@ fn prepare(node: &Node, addrs: &[IpAddr]) -> io::Result<(Entry, IpAddr)> {
 
 /// One echo request, from the calling thread, which is a fresh one.
 fn ping(entry: &Entry, to: IpAddr, timeout: Duration) -> io::Result<Reply> {
+    let timeout = settings::scaled(timeout);
     entry.enter()?;
     let echo = Echo::open(to)?;
     let sent = Instant::now();

@@ -28,6 +28,8 @@ pub(super) struct State {
     /// In the order of [`Plan::nodes`].
     nodes: Vec<LiveNode>,
     folder: OnceCell<Folder>,
+    #[cfg(feature = "tls")]
+    ca: OnceCell<super::Ca>,
     supervisor: OnceCell<Supervisor>,
 }
 
@@ -73,6 +75,8 @@ impl State {
             name,
             plan,
             folder: OnceCell::new(),
+            #[cfg(feature = "tls")]
+            ca: OnceCell::new(),
             supervisor: OnceCell::new(),
         }
     }
@@ -137,6 +141,18 @@ impl State {
     /// The folder of the lab, made when it is first wanted.
     pub(super) fn folder(&self) -> io::Result<&Folder> {
         self.folder.get_or_try_init(Folder::make)
+    }
+
+    /// The lab's certificate authority, made when it is first wanted.
+    #[cfg(feature = "tls")]
+    pub(super) fn ca(&self) -> io::Result<&super::Ca> {
+        self.ca.get_or_try_init(|| super::Ca::make(self))
+    }
+
+    /// The lab's certificate authority, if there is one.
+    #[cfg(feature = "tls")]
+    pub(super) fn ca_if_made(&self) -> Option<&super::Ca> {
+        self.ca.get()
     }
 
     /// The watch over the lab's programs, started with the first.

@@ -95,8 +95,12 @@ fn tolerate(what: &str, result: Result<(), impl Into<io::Error>>) {
 
 fn mount_fresh(kind: &str, target: &str) -> Result<(), Errno> {
     let with = |flags| mount(Some(kind), target, Some(kind), flags, None::<&str>);
-    // In a user namespace, what was read-only outside must be read-only here (`mount_too_revealing`).
-    with(HARMLESS).or_else(|first| with(HARMLESS | MsFlags::MS_RDONLY).map_err(|_same| first))
+    match with(HARMLESS) {
+        // The very one is there already (`do_add_mount` in fs/namespace.c): the machine's, for a host that is the machine.
+        Ok(()) | Err(Errno::EBUSY) => Ok(()),
+        // In a user namespace, what was read-only outside must be read-only here (`mount_too_revealing`).
+        Err(first) => with(HARMLESS | MsFlags::MS_RDONLY).map_err(|_same| first),
+    }
 }
 
 fn bind_files(hosts: &str) -> Result<(), ViewError> {

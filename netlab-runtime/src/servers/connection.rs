@@ -16,11 +16,33 @@ use super::stream::Controlled;
 /// closed (FIN) when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    io: Controlled,
+    io: Io,
     peer: SocketAddr,
     local: SocketAddr,
     // After `io`, which closes the connection: then it may be counted as closed.
     ticket: Arc<Ticket>,
+}
+
+#[derive(Debug)]
+enum Io {
+    Plain(Controlled),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::server::TlsStream<Controlled>>),
+}
+
+trait ReadWrite: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> ReadWrite for T {}
+
+impl Io {
+    fn pinned(&mut self) -> Pin<&mut dyn ReadWrite> {
+        let io: &mut dyn ReadWrite = match self {
+            Self::Plain(plain) => plain,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls,
+        };
+        Pin::new(io)
+    }
 }
 
 /// Counts the requests of a server: [`Connection::meter`].
@@ -42,11 +64,22 @@ impl Connection {
         stream.set_nodelay(true)?;
         let (id, stream) = engine.admit(stream);
         Ok(Self {
-            io: Controlled::new(stream, Arc::clone(engine)),
+            io: Io::Plain(Controlled::new(stream, Arc::clone(engine))),
             peer: canonical(peer),
             local,
             ticket: Arc::new(Ticket { engine: Arc::clone(engine), id }),
         })
+    }
+
+    /// The same connection, read and written through TLS.
+    #[cfg(feature = "tls")]
+    pub(super) async fn behind_tls(self, acceptor: &tokio_rustls::TlsAcceptor) -> io::Result<Self> {
+        let Self { io, peer, local, ticket } = self;
+        let io = match io {
+            Io::Plain(plain) => Io::Tls(Box::new(acceptor.accept(plain).await?)),
+            Io::Tls(_) => return Err(io::Error::other("it is behind TLS already")),
+        };
+        Ok(Self { io, peer, local, ticket })
     }
 
     pub(super) fn ticket(&self) -> Arc<Ticket> {
@@ -111,20 +144,20 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+        self.get_mut().io.pinned().poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(context, data)
+        self.get_mut().io.pinned().poll_write(context, data)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
+        self.get_mut().io.pinned().poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+        self.get_mut().io.pinned().poll_shutdown(context)
     }
 }

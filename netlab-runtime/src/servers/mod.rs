@@ -20,6 +20,8 @@ mod bind;
 mod connection;
 mod counters;
 mod datagrams;
+#[cfg(feature = "dns")]
+mod dns;
 mod door;
 mod echo;
 mod engine;
@@ -32,10 +34,14 @@ mod seen;
 mod server;
 mod serving;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer;
 
 pub use connection::{Connection, Meter};
 pub use counters::Counters;
+#[cfg(feature = "dns")]
+pub use dns::{Dns, DnsFailure, DnsQuery, DnsRecord};
 pub use echo::{Echo, UdpEcho, echo, udp_echo};
 #[cfg(feature = "http")]
 pub use identity::{Identity, identity};
@@ -43,4 +49,6 @@ pub use identity::{Identity, identity};
 pub use seen::{Seen, SeenError};
 pub use server::{Datagram, Listen, Server};
 pub use serving::{Serving, Until};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, tls};
 pub use transfer::{Sink, Source, Transfer, sink, source};

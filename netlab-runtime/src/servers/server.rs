@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Connection;
 use crate::kernel::inspect::Protocol;
-use crate::lab::{Destination, ToDestination};
+use crate::lab::{Destination, LabError, Node, ToDestination};
 
 /// What happens to one connection, or to one datagram. [`Node::serve`](crate::lab::Node::serve) does the rest: it listens, accepts, counts, and
 /// obeys the controls of [`Serving`](super::Serving).
@@ -20,6 +20,16 @@ pub trait Server: Send + Sync + 'static {
 
     /// What it listens on.
     fn listen(&self) -> Vec<Listen>;
+
+    /// Is called once, before it listens, with the node that it is to run on, which it must not keep: that would keep the lab alive.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be served there.
+    fn prepare(&self, node: &Node) -> Result<(), LabError> {
+        let _nothing_is_needed = node;
+        Ok(())
+    }
 
     /// Serves one TCP connection. The connection is closed (FIN) when it is dropped.
     ///

@@ -33,6 +33,7 @@ impl Node {
         let error =
             |what: &dyn fmt::Display, error| LabError::io(format!("node `{}`: {what}", self.name()), error);
         let runtime = self.runtime().map_err(|source| error(&"its thread cannot be started", source))?;
+        server.prepare(self)?;
         let (kind, way) = (server.kind().to_owned(), self.network());
         let mut doors = Vec::new();
         for listen in server.listen() {

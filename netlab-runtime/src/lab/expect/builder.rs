@@ -67,7 +67,8 @@ impl Lab {
 
 impl Expectations {
     /// `from` reaches `to`: a TCP connection comes about, a UDP datagram or an echo request is answered, by that node and no
-    /// other.
+    /// other. Of a program of the test's, that the connection comes about is enough, and any answer over UDP: a program that does not
+    /// answer to the datagram `netlab?` counts as not reached.
     pub fn reaches(self, from: &Node, to: impl Into<Service>) -> Self {
         self.and(from, to, Expected::Reached)
     }

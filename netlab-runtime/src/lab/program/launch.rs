@@ -106,6 +106,10 @@ impl Options {
             set(command, "NETLAB_LAB_DIR", folder.root());
             set(command, "NETLAB_NODE_DIR", folder.of_node(node.name())?);
         }
+        #[cfg(feature = "tls")]
+        if let Some(ca) = node.state().ca_if_made() {
+            set(command, "SSL_CERT_FILE", ca.path());
+        }
         self.run_as.apply(command).map_err(io::Error::other)?;
         let limits = self.limits.iter().map(|(limit, most)| (limit.resource(), *most));
         child::limit(command, limits.collect());

@@ -94,3 +94,44 @@ fn kind_v6(kind: u8, code: u8) -> Option<MissKind> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_of_both_versions_mean_the_same() {
+        for (v4, v6, meaning) in [
+            (0, 0, MissKind::NoRoute),
+            (1, 3, MissKind::HostUnreachable),
+            (3, 4, MissKind::Refused),
+            (10, 1, MissKind::Prohibited),
+            (13, 5, MissKind::Prohibited),
+        ] {
+            assert_eq!(kind_v4(UNREACHABLE, v4), Some(meaning.clone()), "{v4}");
+            assert_eq!(kind_v6(UNREACHABLE_V6, v6), Some(meaning), "{v6}");
+        }
+        assert_eq!(
+            (kind_v4(UNREACHABLE, 4), kind_v6(2, 0)),
+            (Some(MissKind::TooBig), Some(MissKind::TooBig))
+        );
+        assert_eq!(
+            (kind_v4(11, 0), kind_v6(3, 0)),
+            (None, None),
+            "time exceeded is told by the error itself"
+        );
+    }
+
+    #[test]
+    fn errors_of_sockets_are_told_apart() {
+        let kind = |errno| Miss::of(&io::Error::from_raw_os_error(errno)).kind;
+        assert_eq!(kind(libc::ECONNREFUSED), MissKind::Refused);
+        assert_eq!(kind(libc::EPERM), MissKind::Prohibited);
+        assert_eq!(kind(libc::ECONNRESET), MissKind::Reset);
+        let odd = kind(libc::EAFNOSUPPORT);
+        assert_eq!(
+            odd.to_string(),
+            "could not be probed: address family not supported by protocol (os error 97)"
+        );
+    }
+}

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::table::Table;
+use super::verdict::Verdict;
 use crate::observation::Key;
-use crate::table::Table;
 use crate::traffic::Traffic;
-use crate::verdict::Verdict;
 
 /// A question about affinity, to be asked with [`always`](Self::always), [`for_requests_within`](Self::for_requests_within)
 /// or [`absent`](Self::absent).
@@ -112,8 +112,8 @@ impl Affinity<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::sample::{answered, at, traffic};
     use crate::observation::Observation;
-    use crate::sample::{answered, at, traffic};
 
     fn from(last: u8, number: u64, backend: &str) -> Observation {
         Observation { source: ([192, 0, 2, last], 4000 + number as u16).into(), ..answered(number, backend) }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::table::Table;
+use super::verdict::Verdict;
 use crate::observation::{Key, KeyValue};
-use crate::table::Table;
 use crate::traffic::Traffic;
-use crate::verdict::Verdict;
 
 /// The same keys before and after a change of the backends.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ pub fn same_choice(one: &Traffic, other: &Traffic, key: Key) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{answered, traffic};
+    use crate::checks::sample::{answered, traffic};
 
     fn by(owner: impl Fn(u64) -> &'static str) -> Traffic {
         traffic((0..90).map(|n| answered(n, owner(n))))

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use crate::binomial;
+use super::binomial;
+use super::table::Table;
+use super::verdict::Verdict;
 use crate::observation::Key;
-use crate::table::Table;
 use crate::traffic::Traffic;
-use crate::verdict::Verdict;
 
 /// A question about shares, to be asked with [`exactly`](Self::exactly), [`within`](Self::within) or
 /// [`by_chance`](Self::by_chance).
@@ -163,8 +163,8 @@ impl Share<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::sample::{answered, missed, traffic};
     use crate::observation::Miss;
-    use crate::sample::{answered, missed, traffic};
 
     const EQUAL: [(&str, u64); 3] = [("web1", 1), ("web2", 1), ("web3", 1)];
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::table::Table;
+use super::table::Table;
 
 /// A check's answer, with the table that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]

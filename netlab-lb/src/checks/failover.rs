@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::table::Table;
+use super::verdict::Verdict;
 use crate::observation::{Miss, Observation};
-use crate::table::Table;
 use crate::traffic::Traffic;
-use crate::verdict::Verdict;
 
 /// Bounds on what may go wrong, as when a backend fails, or the balancer reloads. Nothing may, unless allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Traffic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{answered, at, missed, traffic};
+    use crate::checks::sample::{answered, at, missed, traffic};
 
     #[test]
     fn failures_and_gaps_are_bounded_apart() {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::table::Table;
+use super::verdict::Verdict;
 use crate::observation::Observation;
-use crate::table::Table;
 use crate::traffic::Traffic;
-use crate::verdict::Verdict;
 
 /// The draining of one backend, which began at a time of the load. Two questions, which are apart because a balancer may get
 /// either wrong: [`nothing_new`](Self::nothing_new) and [`keeps_open`](Self::keeps_open).
@@ -102,8 +102,8 @@ impl Drain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::sample::{answered, at, missed, traffic};
     use crate::observation::Miss;
-    use crate::sample::{answered, at, missed, traffic};
 
     /// Connection 1 lives from 0 to 90 ms at web1; others are opened every 10 ms.
     fn drained(lives_until: u64, new: impl Fn(u64) -> &'static str) -> Traffic {

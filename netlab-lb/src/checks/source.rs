@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::table::Table;
+use super::table::Table;
+use super::verdict::Verdict;
 use crate::traffic::Traffic;
-use crate::verdict::Verdict;
 
 /// Whom a mode of balancing lets the backends see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Traffic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{answered, traffic};
+    use crate::checks::sample::{answered, traffic};
 
     #[test]
     fn a_wrong_source_is_shown_beside_the_right_one() {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::table::Table;
+use super::table::Table;
+use super::verdict::Verdict;
 use crate::traffic::Traffic;
-use crate::verdict::Verdict;
 
 /// One backend as the load saw it, to be asked with [`leaves`](Self::leaves), [`returns`](Self::returns) and
 /// [`flaps`](Self::flaps).
@@ -95,7 +95,7 @@ impl Health<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{answered, at, traffic};
+    use crate::checks::sample::{answered, at, traffic};
 
     /// web1 is gone from 30 to 60.
     fn fallen() -> Traffic {

@@ -1,0 +1,28 @@
+//! Questions to a list of observations, and the verdicts that are their answers.
+//!
+//! Invariant: no I/O. Checks take values and give values, so each is tested with a balancer's faults written down.
+//! Invariant: a check that had nothing to judge does not hold.
+
+mod affinity;
+mod binomial;
+mod disruption;
+mod drain;
+mod failover;
+mod health;
+mod share;
+mod source;
+mod table;
+mod verdict;
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use affinity::Affinity;
+pub use disruption::{Disruption, same_choice};
+pub use drain::Drain;
+pub use failover::Misses;
+pub use health::Health;
+pub use share::Share;
+pub use source::Sees;
+pub use table::Table;
+pub use verdict::{Failed, Verdict};

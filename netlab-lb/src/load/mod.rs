@@ -1,0 +1,18 @@
+//! Sending requests, and writing down what becomes of them.
+//!
+//! ```text
+//! LbTest --start(Load)--> Worker, Worker, ... in the clients' namespaces --Conversation--> balancer --> Who
+//!                            `-- Observation, Observation, ... --> Traffic
+//! ```
+
+mod conversation;
+mod proxy;
+mod spec;
+mod test;
+mod who;
+mod worker;
+
+pub use conversation::Over;
+pub use spec::Load;
+pub use test::{LbTest, LoadError, Underway};
+pub use who::{Who, who};

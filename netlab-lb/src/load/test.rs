@@ -1,0 +1,199 @@
+//! A balancer under test, with its clients.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use netlab_runtime::lab::Node;
+use tokio::task::JoinHandle;
+
+use super::conversation::Over;
+use super::spec::{Connections, Load};
+use super::worker::Worker;
+use crate::traffic::Traffic;
+
+/// A balancer under test: its clients, the addresses it is reached at, and what is spoken. Of the balancer itself nothing is known.
+///
+/// All its loads have one clock, which begins when it is made: times of one may be compared with those of another, and with
+/// [`now`](Self::now).
+#[derive(Clone, Debug)]
+pub struct LbTest {
+    clients: Vec<Node>,
+    vips: Vec<SocketAddr>,
+    over: Over,
+    began: Instant,
+    /// Connections of all loads are told apart by their numbers.
+    connections: Arc<AtomicU64>,
+}
+
+/// Why a load could not be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A source address is no client's.
+    #[error("`{addr}` is no address of a client; clients here: {clients}")]
+    UnknownSource {
+        /// The address.
+        addr: IpAddr,
+        /// The clients with their addresses.
+        clients: String,
+    },
+    /// None of the addresses to send to has the family of a source.
+    #[error("a client at `{addr}` cannot reach the balancer, which has no address of that family")]
+    NoFamily {
+        /// The source address.
+        addr: IpAddr,
+    },
+    /// A worker panicked.
+    #[error("a worker of the load panicked")]
+    Worker,
+}
+
+impl LbTest {
+    /// Clients send to these addresses of the balancer, in turn: one address, or one of each family. Speaks [`Over::Tcp`] unless
+    /// told.
+    ///
+    /// # Panics
+    ///
+    /// There is no client, or no address.
+    #[track_caller]
+    pub fn new<'a>(
+        clients: impl IntoIterator<Item = &'a Node>,
+        vips: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        let clients: Vec<Node> = clients.into_iter().cloned().collect();
+        let vips: Vec<SocketAddr> = vips.into_iter().collect();
+        assert!(!clients.is_empty(), "a balancer is tested by at least one client");
+        assert!(!vips.is_empty(), "the balancer's address is missing");
+        Self { clients, vips, over: Over::Tcp, began: Instant::now(), connections: Arc::default() }
+    }
+
+    /// What is spoken.
+    #[must_use]
+    pub fn over(self, over: Over) -> Self {
+        Self { over, ..self }
+    }
+
+    /// The time on the clock of its loads.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Sends a load, and waits until all of it is answered or has failed.
+    ///
+    /// # Errors
+    ///
+    /// The load cannot be sent from where it is to be. A request that fails is no error, but an observation.
+    pub async fn send(&self, load: Load) -> Result<Traffic, LoadError> {
+        self.start(load)?.finish().await
+    }
+
+    /// Starts a load, to go on with the test meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn start(&self, load: Load) -> Result<Underway, LoadError> {
+        let senders = self.senders(&load)?;
+        let total = load.total();
+        let workers = match load.connections {
+            Connections::Fresh => load.concurrency,
+            Connections::Kept(number) => number,
+        };
+        let workers = workers.min(usize::try_from(total).unwrap_or(usize::MAX));
+        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(super::worker::Shared {
+            load,
+            over: self.over,
+            vips: self.vips.clone(),
+            began: self.began,
+            started: Instant::now(),
+            connections: Arc::clone(&self.connections),
+            next: AtomicU64::new(0),
+            stop: Arc::clone(&stop),
+            workers: workers as u64,
+        });
+        let handles = (0..workers).map(|number| {
+            let sender = &senders[number % senders.len()];
+            let sources: Vec<SocketAddr> = match &sender.sources {
+                // Each source is used by one worker alone, or its ports would be taken.
+                Some(all) => all
+                    .iter()
+                    .copied()
+                    .skip(number / senders.len())
+                    .step_by(workers.div_ceil(senders.len()))
+                    .collect(),
+                None => Vec::new(),
+            };
+            sender.client.spawn(Worker::new(Arc::clone(&shared), number as u64, sources).run())
+        });
+        Ok(Underway { handles: handles.collect(), stop })
+    }
+
+    /// Who sends from where: the clients that have the sources, or all of them from any.
+    fn senders(&self, load: &Load) -> Result<Vec<Sender<'_>>, LoadError> {
+        if load.sources.is_empty() {
+            return Ok(self.clients.iter().map(|client| Sender { client, sources: None }).collect());
+        }
+        let mut senders: Vec<Sender<'_>> = Vec::new();
+        for &source in &load.sources {
+            if !self.vips.iter().any(|vip| vip.is_ipv4() == source.is_ipv4()) {
+                return Err(LoadError::NoFamily { addr: source.ip() });
+            }
+            let client = self.clients.iter().find(|client| client.addrs().contains(&source.ip()));
+            let client = client.ok_or_else(|| LoadError::UnknownSource {
+                addr: source.ip(),
+                clients: self.clients.iter().map(describe).collect::<Vec<_>>().join(", "),
+            })?;
+            match senders.iter_mut().find(|sender| sender.client == client) {
+                Some(Sender { sources: Some(sources), .. }) => sources.push(source),
+                _ => senders.push(Sender { client, sources: Some(vec![source]) }),
+            }
+        }
+        Ok(senders)
+    }
+}
+
+struct Sender<'t> {
+    client: &'t Node,
+    sources: Option<Vec<SocketAddr>>,
+}
+
+fn describe(client: &Node) -> String {
+    let addrs: Vec<String> = client.addrs().iter().map(ToString::to_string).collect();
+    format!("{} ({})", client.name(), addrs.join(", "))
+}
+
+/// A load that is being sent.
+#[derive(Debug)]
+#[must_use = "a load that nobody finishes is not judged"]
+pub struct Underway {
+    handles: Vec<JoinHandle<Vec<crate::observation::Observation>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Underway {
+    /// Waits until all of it is answered or has failed.
+    ///
+    /// # Errors
+    ///
+    /// A worker panicked.
+    pub async fn finish(self) -> Result<Traffic, LoadError> {
+        let mut observations = Vec::new();
+        for handle in self.handles {
+            observations.extend(handle.await.map_err(|_panic| LoadError::Worker)?);
+        }
+        Ok(observations.into_iter().collect())
+    }
+
+    /// Sends no more, and waits for what is under way.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    pub async fn stop(self) -> Result<Traffic, LoadError> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish().await
+    }
+}

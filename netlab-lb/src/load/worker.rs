@@ -1,0 +1,113 @@
+//! One of those that send a load: it asks, waits for the answer, and writes down what it saw.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use netlab_runtime::runner::settings::scaled;
+
+use super::conversation::{Conversation, Over, in_time};
+use super::spec::{Connections, Load};
+use crate::observation::{Miss, Observation};
+
+/// What the workers of a load share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub load: Load,
+    pub over: Over,
+    pub vips: Vec<SocketAddr>,
+    /// The beginning of the test's clock.
+    pub began: Instant,
+    /// The beginning of this load.
+    pub started: Instant,
+    pub connections: Arc<AtomicU64>,
+    /// The request that is next, where any worker may take it.
+    pub next: AtomicU64,
+    pub stop: Arc<AtomicBool>,
+    pub workers: u64,
+}
+
+/// A worker, in its client's namespace.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    number: u64,
+    sources: Vec<SocketAddr>,
+    asked: u64,
+    open: Option<(u64, Conversation)>,
+    cookie: Option<String>,
+    seen: Vec<Observation>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, number: u64, sources: Vec<SocketAddr>) -> Self {
+        Self { shared, number, sources, asked: 0, open: None, cookie: None, seen: Vec::new() }
+    }
+
+    /// Sends its part, and gives what came of it.
+    pub(super) async fn run(mut self) -> Vec<Observation> {
+        while let Some(request) = self.take() {
+            if let Some(due) = self.shared.load.due(request) {
+                tokio::time::sleep_until((self.shared.started + due).into()).await;
+            }
+            if self.shared.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            self.request(request).await;
+        }
+        self.seen
+    }
+
+    /// The next request that is this worker's. With connections that are kept each has its own, so that all of them are used to the end.
+    fn take(&mut self) -> Option<u64> {
+        let request = match self.shared.load.connections {
+            Connections::Fresh => self.shared.next.fetch_add(1, Ordering::Relaxed),
+            Connections::Kept(_) => self.number + self.asked * self.shared.workers,
+        };
+        self.asked += 1;
+        (request < self.shared.load.total()).then_some(request)
+    }
+
+    async fn request(&mut self, request: u64) {
+        let limit = scaled(self.shared.load.timeout);
+        let sent = self.shared.began.elapsed();
+        let source = self.source();
+        let outcome = in_time(limit, async {
+            if self.open.is_none() {
+                let number = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+                let conversation =
+                    Conversation::open(self.shared.over, self.vip(request, source)?, source).await?;
+                self.open = Some((number, conversation));
+            }
+            let Some((_, conversation)) = &mut self.open else { return Err(Miss::Closed) };
+            conversation.ask(self.shared.load.cookies.then_some(&mut self.cookie)).await
+        })
+        .await;
+        let took = self.shared.began.elapsed().saturating_sub(sent);
+        let (connection, source) = match &self.open {
+            Some((number, conversation)) => (*number, conversation.source()),
+            // It was never opened.
+            None => (
+                self.shared.connections.fetch_add(1, Ordering::Relaxed),
+                source.unwrap_or_else(|| ([0; 4], 0).into()),
+            ),
+        };
+        if outcome.is_err() || self.shared.load.connections == Connections::Fresh {
+            self.open = None;
+        }
+        self.seen.push(Observation { source, sent, took, connection, outcome });
+    }
+
+    /// Where the next connection comes from, if that is not left to the kernel.
+    fn source(&self) -> Option<SocketAddr> {
+        let turn = (self.asked - 1) as usize;
+        self.sources.get(turn % self.sources.len().max(1)).copied()
+    }
+
+    /// Where the request goes to: the addresses in turn, of those that the source can reach.
+    fn vip(&self, request: u64, source: Option<SocketAddr>) -> Result<SocketAddr, Miss> {
+        let fits = |vip: &&SocketAddr| source.is_none_or(|source| source.is_ipv4() == vip.is_ipv4());
+        let vips: Vec<&SocketAddr> = self.shared.vips.iter().filter(fits).collect();
+        vips.get(request as usize % vips.len().max(1)).map(|vip| **vip).ok_or(Miss::Unreachable)
+    }
+}

@@ -1,0 +1,8 @@
+//! The load-balancer toolkit: a right balancer passes every check, and one with a fault fails just the check that is for it.
+
+#[path = "lb/faults.rs"]
+mod faults;
+#[path = "lb/proxy.rs"]
+mod proxy;
+
+netlab::main!();

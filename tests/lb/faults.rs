@@ -1,0 +1,153 @@
+//! One test for each fault: the check that is for it fails, the others hold.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netlab::lb::{Key, LbTest, Load, Misses, Sees, Traffic, Verdict, who};
+use netlab::prelude::*;
+
+use crate::proxy::{Choice, Fault, Proxy};
+
+/// How often a right balancer may fail a check of chance.
+const FALSE_ALARM: f64 = 1e-9;
+
+/// Client addresses `10.1.0.1` and up, all on one node.
+fn sources(number: u8) -> Vec<SocketAddr> {
+    (1..=number).map(|last| ([10, 1, 0, last], 0).into()).collect()
+}
+
+/// Backends, and before them a balancer that does round robin.
+async fn bench(client: &Node, lb: &Node, web: &[Node], fault: Fault) -> netlab::Result<LbTest> {
+    serve(web).await?;
+    Proxy::start(lb, 80, web, Choice::RoundRobin, fault).await?;
+    Ok(LbTest::new([client], [vip(80)]))
+}
+
+async fn serve(web: &[Node]) -> netlab::Result {
+    for backend in web {
+        backend.serve(who(80, backend.name())).await?;
+    }
+    Ok(())
+}
+
+fn vip(port: u16) -> SocketAddr {
+    ([10, 1, 0, 254], port).into()
+}
+
+fn equal(web: &[Node]) -> Vec<(String, u64)> {
+    web.iter().map(|backend| (backend.name().to_owned(), 1)).collect()
+}
+
+/// The names of the checks that fail.
+fn failing(verdicts: impl IntoIterator<Item = Verdict>) -> Vec<&'static str> {
+    verdicts.into_iter().filter(|verdict| !verdict.is_ok()).map(|verdict| verdict.check()).collect()
+}
+
+/// What holds of round robin.
+fn round_robin(traffic: &Traffic, web: &[Node]) -> [Verdict; 4] {
+    [
+        traffic.share(equal(web)).ignoring_misses().by_chance(FALSE_ALARM),
+        traffic.affinity(Key::Source).absent(web.len() as u32, FALSE_ALARM),
+        traffic.loses(Misses::none()),
+        traffic.source(Sees::Balancer([10, 2, 0, 254].into())),
+    ]
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn a_right_one_passes_every_check(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let test = bench(&client, &lb, &web, Fault::None).await?;
+    let traffic = test.send(Load::requests(300).from(sources(12))).await?;
+    println!("{}", traffic.summary());
+    for verdict in round_robin(&traffic, &web) {
+        verdict.holds()?;
+    }
+    let one_by_one = test.send(Load::requests(300).concurrency(1)).await?;
+    one_by_one.share(equal(&web)).exactly().holds()?;
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn a_backend_that_is_never_chosen(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let test = bench(&client, &lb, &web, Fault::NeverTheLast).await?;
+    let traffic = test.send(Load::requests(300).from(sources(12))).await?;
+    let verdicts = round_robin(&traffic, &web);
+    assert!(verdicts[0].to_string().contains("never chosen"), "{}", verdicts[0]);
+    assert_eq!(failing(verdicts), ["share"]);
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn sticky_when_it_should_not_be(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let test = bench(&client, &lb, &web, Fault::Sticky).await?;
+    // One after the other, so that the first choices are a third each and the shares are fair all the same.
+    let traffic = test.send(Load::requests(360).concurrency(1).from(sources(12))).await?;
+    assert_eq!(failing(round_robin(&traffic, &web)), ["affinity"]);
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn one_request_in_a_hundred_lost(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let test = bench(&client, &lb, &web, Fault::Drops(100)).await?;
+    let traffic = test.send(Load::requests(300).from(sources(12))).await?;
+    assert_eq!(failing(round_robin(&traffic, &web)), ["failover"]);
+    assert_eq!(traffic.misses().count(), 3);
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn a_source_other_than_promised(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let test = bench(&client, &lb, &web, Fault::None).await?;
+    let traffic = test.send(Load::requests(30)).await?;
+    // A proxy of this kind is not transparent.
+    assert_eq!(failing([traffic.source(Sees::Client)]), ["source"]);
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn clients_that_move_without_reason(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    serve(&web).await?;
+    let expected = [(Choice::BySource, &[][..]), (Choice::BySourceModulo, &["disruption"])];
+    for (port, (choice, expected)) in (80..).zip(expected) {
+        let proxy = Proxy::start(&lb, port, &web, choice, Fault::None).await?;
+        let test = LbTest::new([&client], [vip(port)]);
+        let before = test.send(Load::requests(120).from(sources(12))).await?;
+        before.affinity(Key::Source).always().holds()?;
+        proxy.remove(&web[0]);
+        let after = test.send(Load::requests(120).from(sources(12))).await?;
+        let disruption = before.disruption(&after, Key::Source).left(web[0].name()).at_most(0.0);
+        println!("{choice:?}: {disruption}");
+        assert_eq!(failing([disruption]), expected);
+    }
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn draining_in_two_halves(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let expected = [
+        (Fault::None, &[][..]),
+        (Fault::IgnoresDrain, &["drain, nothing new"]),
+        (Fault::CutsOnDrain, &["drain, open connections"]),
+    ];
+    serve(&web).await?;
+    for (port, (fault, expected)) in (80..).zip(expected) {
+        let proxy = Proxy::start(&lb, port, &web, Choice::RoundRobin, fault).await?;
+        let test = LbTest::new([&client], [vip(port)]);
+        let during = Duration::from_millis(600);
+        let kept = test.start(Load::rate(200.0, during).keep_connections(6))?;
+        let fresh = test.start(Load::rate(200.0, during))?;
+        // The connections that are kept are there, and every backend has some.
+        eventually(Duration::from_secs(5), async || {
+            if proxy.open_to(&web[0]) >= 2 { Ok(()) } else { Err(netlab::Error::msg("not yet")) }
+        })
+        .await?;
+        let began = test.now();
+        proxy.drain(&web[0]);
+        let (kept, fresh) = (kept.finish().await?, fresh.finish().await?);
+        let verdicts = [
+            fresh.drain("web1", began).nothing_new(Duration::from_millis(50)),
+            kept.drain("web1", began).keeps_open(Duration::from_millis(200)),
+        ];
+        assert_eq!(failing(verdicts.clone()), expected, "{fault:?}\n{}\n{}", verdicts[0], verdicts[1]);
+    }
+    Ok(())
+}

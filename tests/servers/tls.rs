@@ -1,0 +1,122 @@
+//! TLS with the lab's own authority.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use netlab::prelude::*;
+use netlab::servers::DnsRecord;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::{PATIENCE, both};
+
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node client lan; node web lan")]
+async fn https_by_name_and_address_over_both_families_and_versions(
+    client: Node,
+    web: Node,
+) -> netlab::Result {
+    let server = web.serve(servers::identity(443).tls()).await?;
+    let urls = ["https://web/".to_owned(), "https://web.lan/".to_owned()];
+    let urls = urls.into_iter().chain(both(&web, 443).map(|addr| format!("https://{addr}/")));
+    let mut count = 0;
+    for url in urls {
+        for http2 in [false, true] {
+            let request = client.get(&url);
+            let response = if http2 { request.http2() } else { request }.await?;
+            let seen = response.seen()?;
+            assert_eq!((seen.node.as_str(), seen.peer), ("web", response.local));
+            assert_eq!(response.protocol, if http2 { "HTTP/2.0" } else { "HTTP/1.1" });
+            count += 1;
+        }
+    }
+    // The settings are those of the server inside, the counters those of the whole.
+    server.set_status(503);
+    assert_eq!(client.get("https://web/").await?.status, 503);
+    let seen = server.until(move |seen| seen.closed == count + 1).await?;
+    assert_eq!(seen.requests, count + 1);
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan; node client lan; node web lan; node ns lan")]
+async fn who_is_not_meant_is_not_believed(lab: Lab, client: Node, web: Node, ns: Node) -> netlab::Result {
+    web.serve(servers::identity(443).tls()).await?;
+    web.serve(servers::identity(80)).await?;
+    let dns = lab.dns_server(&ns).await?;
+    dns.set("bank.example", [DnsRecord::addr(web.addr())])?;
+    client.set_name_servers([&ns])?;
+    assert_eq!(client.get("http://bank.example/").await?.status, 200, "the name leads there");
+    let error = client.get("https://bank.example/").await.unwrap_err();
+    let text = format!("{error:#}");
+    assert!(text.contains("not valid for name"), "{text}");
+    assert_eq!(error.io_error().map(std::io::Error::kind), Some(ErrorKind::InvalidData));
+    // Who speaks no TLS is no HTTPS server, and the other way round.
+    assert!(client.get("https://web:80/").await.is_err());
+    assert!(client.get("http://web:443/").await.is_err());
+
+    // Another lab's authority is another one.
+    let other = Lab::build(Topology::parse("net l 10.9.0.0/24; node web l", "other")?.plan()?)?;
+    assert_ne!(lab.ca()?.pem(), other.ca()?.pem());
+    assert_ne!(lab.ca()?.path(), other.ca()?.path());
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node client lan; node web lan=.3")]
+async fn programs_find_the_authority_and_certificates(lab: Lab, client: Node, web: Node) -> netlab::Result {
+    let script = "echo $SSL_CERT_FILE; cat $SSL_CERT_FILE";
+    let before = client.command("sh").args(["-c", "echo ${SSL_CERT_FILE-unset}"]).output().await?;
+    let machines = String::from_utf8(before.stdout)?;
+    let ca = lab.ca()?;
+    for node in [&client, &web, &lab.host()] {
+        let output = node.command("sh").args(["-c", script]).output().await?;
+        let text = String::from_utf8(output.stdout)?;
+        assert_eq!(text, format!("{}\n{}", ca.path().display(), ca.pem()), "{machines}");
+    }
+    // What the test says counts.
+    let own = client.command("sh").args(["-c", "echo $SSL_CERT_FILE"]).env("SSL_CERT_FILE", "/mine");
+    assert_eq!(own.output().await?.stdout, b"/mine\n");
+
+    let files = web.certificate()?;
+    let read = |path| std::fs::read_to_string(path);
+    let (certificate, key) = (read(&files.certificate)?, read(&files.key)?);
+    assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"), "{certificate}");
+    assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
+    assert_eq!(read(&files.both)?, certificate + &key);
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan; node client lan; node web lan")]
+async fn controls_act_behind_tls_too(client: Node, web: Node) -> netlab::Result {
+    let server = web.serve(servers::identity(443).tls()).await?;
+    let kind = async || {
+        let error = client.get("https://web/").timeout(Duration::from_millis(300)).await.unwrap_err();
+        error.io_error().map(std::io::Error::kind)
+    };
+    server.hang();
+    assert_eq!(kind().await, Some(ErrorKind::TimedOut));
+    server.resume()?;
+    assert_eq!(client.get("https://web/").await?.status, 200);
+    server.kill();
+    assert_eq!(kind().await, Some(ErrorKind::ConnectionRefused));
+    server.resume()?;
+    // A handshake that is none is a connection that failed.
+    let failed = server.counters().failed;
+    let mut stream = client.tcp_connect((&web, 443)).await?;
+    stream.write_all(b"hello, is this TLS?\n").await?;
+    let mut rest = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut rest)).await??;
+    server.until(move |seen| seen.failed == failed + 1).await?;
+    Ok(())
+}
+
+/// Any server may be behind TLS.
+#[netlab::test(topology = "net lan; node client lan; node web lan")]
+async fn an_echo_behind_tls_is_no_http(client: Node, web: Node) -> netlab::Result {
+    let server = web.serve(servers::echo(443).tls()).await?;
+    let error = client.get("https://web/").await.unwrap_err();
+    assert!(error.to_string().contains("GET https://web/"), "{error}");
+    assert!(server.until(|seen| seen.closed == 1).await?.bytes_in > 0);
+    let error = web.serve(servers::tls(servers::sink(443))).await.unwrap_err().to_string();
+    assert!(error.contains("the TLS sink cannot listen"), "{error}");
+    assert!(error.contains("the TLS echo server of this test"), "{error}");
+    Ok(())
+}
