@@ -142,3 +142,17 @@ async fn reachability_is_a_matrix(lab: Lab, a: Node, b: Node, alone: Node) -> ne
     ");
     Ok(())
 }
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
+async fn checks_may_be_tasks_of_their_own(lab: Lab, a: Node, b: Node) -> netlab::Result {
+    let check =
+        lab.expect().reaches(&a, b.tcp(80)).not_reaches(&a, b.udp(53).served()).while_reaching(&b).check();
+    tokio::spawn(check).await??;
+    let matrix = tokio::spawn(async move { lab.reachability().await });
+    assert!(matrix.await??.is_complete());
+    let _listener = b.tcp_listener("0.0.0.0:80").await?;
+    let connecting =
+        tokio::spawn(eventually(Duration::from_secs(20), async move || a.tcp_connect("b:80").await));
+    connecting.await??;
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! The machine's own network: who may change it, what was changed, and how it becomes what it was.
 //!
 //! ```text
-//! runner:  Session::begin --lock, sweep, journal--> sandbox --dead--> Session::end: undo in reverse, unlock
+//! runner:  Turn::wait --lock--> Session::begin --sweep, journal--> sandbox --dead--> Session::end: undo in reverse, unlock
 //! worker:  Machine::open -> look -> bind(plan) -> record(steps), carry them out -> record(steps), carry them out ...
 //! ```
 //!
@@ -36,7 +36,7 @@ mod tests;
 
 pub(crate) use firewall::{Firewall, PRIVATE_LOCK};
 pub use lock::Holder;
-pub use session::{Session, SessionError};
+pub use session::{Session, SessionError, Turn};
 pub use sweep::{Fate, RunInfo, SweepError, Swept, runs, sweep};
 pub use undo::Left;
 pub(crate) use worker::Machine;

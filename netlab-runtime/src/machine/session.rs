@@ -57,37 +57,36 @@ fn at(what: &str) -> impl FnOnce(io::Error) -> SessionError {
     move |source| SessionError { what: what.to_owned(), source }
 }
 
-impl Session {
-    /// Waits for the machine's lock, undoes what dead runs left, and begins a journal. `waiting` is called with the lock's
-    /// holder if that takes long; at once when `live`.
+/// The machine's lock, and nothing done yet.
+#[derive(Debug)]
+#[must_use = "dropping it lets go of the lock"]
+pub struct Turn(Lock);
+
+impl Turn {
+    /// Waits for the machine's lock. `waiting` is called with the lock's holder if that takes long; at once when `live`.
     ///
     /// The calling thread has to be in the machine's network namespace, as those of a runner are.
     ///
     /// # Errors
     ///
-    /// `/proc` is not mounted; no folder for the journal can be had.
+    /// `/proc` is not mounted.
+    pub fn wait(live: bool, waiting: impl Fn(&Holder) + Sync) -> Result<Self, SessionError> {
+        let tell = |pid| waiting(&sweep::holder(pid));
+        Lock::take(live, &tell).map(Self).map_err(at("the machine's lock cannot be had"))
+    }
+}
+
+impl Session {
+    /// Undoes what dead runs left, and begins a journal.
+    ///
+    /// # Errors
+    ///
+    /// No folder for the journal can be had.
     ///
     /// # Privileges
     ///
     /// `CAP_NET_ADMIN` over the machine's network namespace, for undoing.
-    pub fn begin(test: &str, live: bool, waiting: impl Fn(&Holder) + Sync) -> Result<Self, SessionError> {
-        Self::begin_when_alone(test, live, waiting, || ()).map(|(session, ())| session)
-    }
-
-    /// As [`begin`](Self::begin), with something to be done when the lock is held, before there is anything to undo.
-    ///
-    /// # Errors
-    ///
-    /// As [`begin`](Self::begin).
-    pub fn begin_when_alone<T>(
-        test: &str,
-        live: bool,
-        waiting: impl Fn(&Holder) + Sync,
-        alone: impl FnOnce() -> T,
-    ) -> Result<(Self, T), SessionError> {
-        let tell = |pid| waiting(&sweep::holder(pid));
-        let lock = Lock::take(live, &tell).map_err(at("the machine's lock cannot be had"))?;
-        let done = alone();
+    pub fn begin(test: &str, Turn(lock): Turn) -> Result<Self, SessionError> {
         let mut ground = Ground::here().map_err(at("the machine's network cannot be opened"))?;
         let machine =
             MachineId::of(lock.as_fd(), &ground.socket).map_err(at("the machine cannot be told"))?;
@@ -95,7 +94,7 @@ impl Session {
             sweep::of(&machine, Some(&mut ground)).map_err(at("what dead runs left cannot be undone"))?;
         let (path, file) = begin_journal(test, machine)
             .map_err(at("no journal of what is done to the machine can be had"))?;
-        Ok((Self { open: Some(Open { lock, ground, path, file }), swept }, done))
+        Ok(Self { open: Some(Open { lock, ground, path, file }), swept })
     }
 
     /// What dead runs had left, and became of it.

@@ -11,7 +11,7 @@ use netlab_topology::Topology;
 use netlab_topology::plan::Place;
 
 use super::interrupt::Running;
-use crate::machine::{Holder, Session};
+use crate::machine::{Holder, Session, Turn};
 use crate::registry::{TestDef, TopologySource};
 use crate::sandbox::{
     Failure, Launch, NeedsTheMachine, OnTheMachine, Outcome, Run, launch, may_change_the_machine,
@@ -33,14 +33,19 @@ pub(super) fn run(def: &TestDef, how: Launch, needs: NeedsTheMachine) -> Run {
     let waiting = |holder: &Holder| {
         say(&format!("netlab: `{}` waits for the machine's network, which {holder} has\n", def.name()));
     };
-    // It is running from when it has the lock on: an interrupt waits for the journal to go, and not for other runs to end.
-    let begun = Session::begin_when_alone(def.name(), how.live, waiting, || Running::begin(def));
-    let (running, session) = match begun {
-        Ok((session, running)) => (running, session),
-        Err(error) => {
-            let error = crate::error::Error::from(error);
-            return Run::failed(Failure::Sandbox(format!("the machine cannot be changed safely: {error:#}")));
-        }
+    let unsafe_to_begin = |error| {
+        let error = crate::error::Error::from(error);
+        Run::failed(Failure::Sandbox(format!("the machine cannot be changed safely: {error:#}")))
+    };
+    let turn = match Turn::wait(how.live, waiting) {
+        Ok(turn) => turn,
+        Err(error) => return unsafe_to_begin(error),
+    };
+    // From here on a signal waits until all is undone, the journal included.
+    let running = Running::begin(def);
+    let session = match Session::begin(def.name(), turn) {
+        Ok(session) => session,
+        Err(error) => return unsafe_to_begin(error),
     };
     for swept in session.swept() {
         say(&format!("netlab: before `{}`: {swept}\n", def.name()));

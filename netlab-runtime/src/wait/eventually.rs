@@ -31,6 +31,9 @@ use crate::runner::settings;
 /// # });
 /// ```
 ///
+/// In a task of its own, hand it over whole, with a closure that owns what it uses: `tokio::spawn(eventually(deadline, async move || ...))`.
+/// Of a closure that borrows, the compiler cannot tell yet that its future may move between threads.
+///
 /// # Errors
 ///
 /// It did not come to hold: says how it failed last, how often it was tried, and for how long.

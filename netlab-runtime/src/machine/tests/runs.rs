@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use super::super::lock::Lock;
-use super::super::{Fate, Session, SweepError, runs, state, sweep};
+use super::super::{Fate, Session, SweepError, Turn, runs, state, sweep};
 use super::scratch::{Both, eth1, scratch, sh, sysctls, told};
 use crate::runner::settings;
 
@@ -84,7 +84,9 @@ fn the_next_run_sweeps_first() {
         }
         let before = told();
         killed(TEST, take_and_forward);
-        let session = Session::begin("next", true, |holder| panic!("{holder} has the lock")).unwrap();
+        let session =
+            Session::begin("next", Turn::wait(true, |holder| panic!("{holder} has the lock")).unwrap())
+                .unwrap();
         assert_eq!(session.swept().len(), 1);
         assert_eq!(told(), before);
         assert_eq!(session.end(), []);
@@ -94,7 +96,7 @@ fn the_next_run_sweeps_first() {
 #[test]
 fn a_living_run_is_never_swept() {
     scratch("machine::tests::runs::a_living_run_is_never_swept", || {
-        let session = Session::begin("living", true, |_| {}).unwrap();
+        let session = Session::begin("living", Turn::wait(true, |_| {}).unwrap()).unwrap();
         let Err(SweepError::Busy(holder)) = sweep(false) else { panic!("it was swept") };
         assert_eq!((holder.pid, holder.test.as_deref()), (Some(std::process::id()), Some("living")));
         assert_eq!(sweep(true).unwrap(), []);
@@ -114,7 +116,7 @@ fn a_living_run_is_never_swept() {
 #[test]
 fn the_lock_is_held_as_long_as_the_sandbox_lives() {
     scratch("machine::tests::runs::the_lock_is_held_as_long_as_the_sandbox_lives", || {
-        let session = Session::begin("one", true, |_| {}).unwrap();
+        let session = Session::begin("one", Turn::wait(true, |_| {}).unwrap()).unwrap();
         let [net, _journal] = session.descriptors().unwrap();
         assert_eq!(session.end(), []);
         assert!(Lock::try_take().unwrap().is_err());
@@ -126,7 +128,7 @@ fn the_lock_is_held_as_long_as_the_sandbox_lives() {
 #[test]
 fn journals_of_others_are_not_believed() {
     scratch("machine::tests::runs::journals_of_others_are_not_believed", || {
-        let session = Session::begin("other", true, |_| {}).unwrap();
+        let session = Session::begin("other", Turn::wait(true, |_| {}).unwrap()).unwrap();
         let journal = state::journals().remove(0);
         let forged = fs::read_to_string(&journal).unwrap();
         assert_eq!(session.end(), []);
@@ -152,7 +154,7 @@ fn journals_of_others_are_not_believed() {
 #[test]
 fn a_machine_that_is_gone_has_nothing_to_undo() {
     scratch("machine::tests::runs::a_machine_that_is_gone_has_nothing_to_undo", || {
-        let session = Session::begin("gone", true, |_| {}).unwrap();
+        let session = Session::begin("gone", Turn::wait(true, |_| {}).unwrap()).unwrap();
         let journal = state::journals().remove(0);
         let text = fs::read_to_string(&journal).unwrap();
         assert_eq!(session.end(), []);

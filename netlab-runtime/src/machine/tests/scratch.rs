@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::ground::Ground;
 use super::super::worker::Machine;
-use super::super::{Left, Session};
+use super::super::{Left, Session, Turn};
 use super::super::{nic, restore};
 use crate::runner::settings;
 use netlab_topology::plan::{Op, Step};
@@ -140,7 +140,9 @@ pub(super) struct Both {
 
 impl Both {
     pub(super) fn begin() -> Self {
-        let session = Session::begin("the test", true, |holder| panic!("{holder} has the lock")).unwrap();
+        let session =
+            Session::begin("the test", Turn::wait(true, |holder| panic!("{holder} has the lock")).unwrap())
+                .unwrap();
         let [net, journal] = session.descriptors().unwrap();
         let machine = Machine::open(net, journal).unwrap();
         Self { session, machine }
