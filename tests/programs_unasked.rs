@@ -96,6 +96,9 @@ fn output_has_who_wrote_it_and_whole_lines() -> Result<(), Failed> {
             return Err(format!("{line:?} is there {} times, not {times}:\n{text}", said(line)).into());
         }
     }
+    if text.contains("`sh -c read line` ended unasked") {
+        return Err(format!("its end was waited for:\n{text}").into());
+    }
     Ok(())
 }
 
@@ -160,6 +163,11 @@ mod fixtures {
         );
         let late = late.name("late").ready_when(ready::file(a.dir()?.join("said"))).start().await?;
         late.kill()?;
+        // Whoever is waiting already is told of the end by that alone.
+        let (theirs, ours) = std::io::pipe()?;
+        let reader = sh(&a, "read line").stdin(theirs).start().await?;
+        let (ended, ()) = tokio::join!(reader.wait(Duration::from_secs(10)), async { drop(ours) });
+        assert!(!ended?.success());
         Err(netlab::Error::msg("so that its output is shown"))
     }
 }

@@ -94,13 +94,15 @@ async fn waiting_has_an_end(a: Node) -> netlab::Result {
 #[netlab::test(topology = "node a")]
 async fn the_last_words_are_heard(a: Node) -> netlab::Result {
     for _ in 0..20 {
-        let program = sh(&a, "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; echo last >&2")
-            .start()
-            .await?;
-        program.wait_success(PATIENCE).await?;
-        let log = program.log()?;
-        assert_eq!(log.lines().filter(|line| line.starts_with("line ")).count(), 2000);
-        assert!(log.lines().any(|line| line == "last"));
+        let script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; echo last; exit 3";
+        let program = sh(&a, script).start().await?;
+        // The end is looked for here as well, and may be found before all was read.
+        while program.status().is_none() {
+            std::thread::yield_now();
+        }
+        let error = program.wait_success(PATIENCE).await.unwrap_err();
+        assert_eq!(error.last_lines().last().map(String::as_str), Some("last"));
+        assert_eq!(program.log()?.lines().count(), 2001);
     }
     Ok(())
 }
