@@ -62,14 +62,13 @@ async fn who_is_not_meant_is_not_believed(lab: Lab, client: Node, web: Node, ns:
 
 #[netlab::test(topology = "net lan 10.0.0.0/24; node client lan; node web lan=.3")]
 async fn programs_find_the_authority_and_certificates(lab: Lab, client: Node, web: Node) -> netlab::Result {
-    let script = "echo $SSL_CERT_FILE; cat $SSL_CERT_FILE";
-    let before = client.command("sh").args(["-c", "echo ${SSL_CERT_FILE-unset}"]).output().await?;
-    let machines = String::from_utf8(before.stdout)?;
+    let script = "echo $SSL_CERT_FILE; cat $CURL_CA_BUNDLE; \
+                  for file in $REQUESTS_CA_BUNDLE $NODE_EXTRA_CA_CERTS; do cmp $file $SSL_CERT_FILE; done";
     let ca = lab.ca()?;
     for node in [&client, &web, &lab.host()] {
         let output = node.command("sh").args(["-c", script]).output().await?;
         let text = String::from_utf8(output.stdout)?;
-        assert_eq!(text, format!("{}\n{}", ca.path().display(), ca.pem()), "{machines}");
+        assert_eq!(text, format!("{}\n{}", ca.path().display(), ca.pem()), "{}", node.name());
     }
     // What the test says counts.
     let own = client.command("sh").args(["-c", "echo $SSL_CERT_FILE"]).env("SSL_CERT_FILE", "/mine");

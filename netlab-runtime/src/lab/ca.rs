@@ -23,6 +23,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use super::state::State;
 use super::{Lab, LabError, Node};
 
+/// By what programs find out whom to trust: OpenSSL and Go, curl, Python's requests, Node.js. All of them are set, since a machine that has
+/// one set to its own would keep the lab's from being found.
+pub(in crate::lab) const VARIABLES: [&str; 4] =
+    ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
+
 /// The certificate authority of a lab: [`Lab::ca`].
 #[derive(Clone)]
 pub struct Ca(Arc<Inner>);
@@ -47,7 +52,8 @@ pub struct Certificate {
 
 impl Lab {
     /// The lab's certificate authority, made when it is first wanted. [`Node::get`] trusts it, and so do programs started in nodes from then
-    /// on that go by `SSL_CERT_FILE` (OpenSSL and what is built on it, rustls-native-certs, Go), which it is the value of.
+    /// on that go by the environment: `SSL_CERT_FILE` (OpenSSL and what is built on it, rustls-native-certs, Go), `CURL_CA_BUNDLE`,
+    /// `REQUESTS_CA_BUNDLE` and `NODE_EXTRA_CA_CERTS` name its file, unless the test sets them.
     ///
     /// # Errors
     ///

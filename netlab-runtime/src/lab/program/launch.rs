@@ -108,7 +108,9 @@ impl Options {
         }
         #[cfg(feature = "tls")]
         if let Some(ca) = node.state().ca_if_made() {
-            set(command, "SSL_CERT_FILE", ca.path());
+            for variable in crate::lab::ca::VARIABLES {
+                set(command, variable, ca.path());
+            }
         }
         self.run_as.apply(command).map_err(io::Error::other)?;
         let limits = self.limits.iter().map(|(limit, most)| (limit.resource(), *most));
