@@ -198,10 +198,15 @@ impl Identity {
             pause(delay).await;
         }
         let body = body.unwrap_or_else(|| {
+            let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
             let mut text = format!(
-                "{}sequence: {sequence}\nprotocol: {:?}\nrequest: {} {}\nbody: {length} bytes\n",
-                who.text, head.version, head.method, head.uri
+                "{}sequence: {sequence}\nprotocol: {:?}\nrequest: {} {target}\nbody: {length} bytes\n",
+                who.text, head.version, head.method
             );
+            // HTTP/2 has the host with the target (RFC 9113, 8.3.1).
+            if let (Some(host), None) = (head.uri.authority(), head.headers.get("host")) {
+                writeln!(text, "header host: {host}").expect("a string takes all that is written to it");
+            }
             for (name, value) in &head.headers {
                 let value = String::from_utf8_lossy(value.as_bytes());
                 writeln!(text, "header {name}: {value}").expect("a string takes all that is written to it");
