@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use netlab::cli::machine::Session;
+use netlab::cli::machine::{Session, Turn};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::getpid;
@@ -87,7 +87,8 @@ fn gc(arguments: &[&str]) -> (Option<i32>, String) {
 
 /// A run that takes the machine and dies of SIGKILL, with a journal that is real.
 fn die() -> ExitCode {
-    let _session = Session::begin("labs::dies", false, |_holder| {}).expect("the machine is this test's own");
+    let turn = Turn::wait(false, |_holder| {}).expect("the machine is this test's own");
+    let _session = Session::begin("labs::dies", turn).expect("a journal can be had");
     kill(getpid(), Signal::SIGKILL).expect("a process may kill itself");
     ExitCode::FAILURE
 }
