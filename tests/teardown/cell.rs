@@ -176,15 +176,15 @@ fn body(lab: Lab) -> BodyResult {
     make_machine(&fixtures);
     let subject =
         Subject { kind: column.kind, user: column.user, harness: column.harness, fixtures: &fixtures };
+    if column.kind == Kind::Privileged {
+        let made = as_after_the_first_test();
+        assert!(made.is_ok(), "{made:?}");
+    }
     if let Some((_, run)) = many::ROWS.iter().find(|(known, _)| *known == row) {
         run(&lab, subject);
         return Ok(());
     }
     let row = ROWS.iter().find(|known| known.name == row).ok_or("no such row")?;
-    if column.kind == Kind::Privileged {
-        let made = as_after_the_first_test();
-        assert!(made.is_ok(), "{made:?}");
-    }
     let before = Snapshot::take(&lab);
     assert!(
         before.count("link host") >= 3 && before.count("sysctl") > 100 && before.count("namespace net:") >= 3
