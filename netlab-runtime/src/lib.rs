@@ -17,6 +17,7 @@ pub mod registry;
 pub mod runner;
 pub mod sandbox;
 pub mod servers;
+pub mod settings;
 pub mod sys;
 pub mod wait;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use netlab_runtime::runner::settings::scaled;
+use netlab_runtime::settings::scaled;
 
 use super::conversation::{Conversation, Over, in_time};
 use super::spec::{Connections, Load};

@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use super::url::Target;
 use super::{Response, exchange};
 use crate::lab::{LabError, Node};
-use crate::runner::settings;
+use crate::settings;
 use crate::sys::namespace;
 
 /// How long a request may take unless told.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::geteuid;
 
 use super::check::{Check, Group};
-use crate::runner::settings;
+use crate::settings;
 
 pub(super) fn checks() -> Vec<Check> {
     ["iptables", "ip6tables"].into_iter().flat_map(iptables).chain([helpers()]).collect()

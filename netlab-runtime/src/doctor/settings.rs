@@ -1,7 +1,7 @@
 //! The settings in force.
 
 use super::check::{Check, Group};
-use crate::runner::settings::{self, VARIABLES};
+use crate::settings::{self, VARIABLES};
 
 pub(super) fn checks() -> Vec<Check> {
     let set: Vec<_> = VARIABLES

@@ -18,7 +18,7 @@ use rtnetlink::LinkUnspec;
 
 use super::apply::MadeBy;
 use super::socket::NetlinkSocket;
-use crate::runner::settings;
+use crate::settings;
 
 /// `RTNLGRP_LINK` and `RTNLGRP_IPV6_IFADDR`, `include/uapi/linux/rtnetlink.h`.
 const LINK_EVENTS: u32 = 1;

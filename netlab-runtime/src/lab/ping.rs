@@ -24,7 +24,7 @@ use super::endpoint::{self, Destination};
 use super::state::Entry;
 use super::thread::detached;
 use super::{LabError, Node};
-use crate::runner::settings;
+use crate::settings;
 use crate::sys::namespace;
 
 /// The kernel gives an address up after three requests a second apart (`mcast_solicit`, `retrans_time_ms`), and says

@@ -15,7 +15,7 @@ use netlab_topology::plan::{Family, Hook, Iptables, Table};
 use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
-use crate::runner::settings;
+use crate::settings;
 
 /// Variable and value that have `iptables-legacy` use a lock of the network namespace it is in, rather than the machine's file
 /// `/run/xtables.lock`, which an ordinary user may not open: for sandboxes that do not touch the machine.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::nic::{Link, Nic};
 use super::raw::{self, ADDRESS, ROUTE, Raw};
-use crate::runner::settings;
+use crate::settings;
 
 /// Why an interface should not be taken: what depends on it.
 pub(super) fn reasons(nic: &Nic, all: &[Link]) -> io::Result<Vec<String>> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use crate::runner::settings;
+use crate::settings;
 
 /// The ending of a journal's file name.
 const ENDING: &str = "journal";

@@ -12,10 +12,10 @@ use super::arguments::{Arguments, Color, Format};
 use super::ignored::Ignored;
 use super::interrupt;
 use super::lanes::{Lane, Lanes};
-use super::settings::{self, Settings};
 use super::{single, survivors};
 use crate::registry::{TESTS, TestDef};
 use crate::sandbox::{Harness, Outcome, Run, Worker, raise_descriptor_limit};
+use crate::settings::{self, Settings};
 
 /// The exit code of the standard harness when anything failed.
 const FAILED: u8 = 101;

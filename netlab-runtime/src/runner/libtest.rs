@@ -2,9 +2,10 @@
 
 use std::sync::Once;
 
-use super::{interrupt, settings, single, survivors};
+use super::{interrupt, single, survivors};
 use crate::registry::TestDef;
 use crate::sandbox::{Harness, Outcome, Worker, raise_descriptor_limit};
+use crate::settings;
 
 /// Runs a test: in a worker its body, otherwise in a sandbox of its own, where this binary is run again.
 ///

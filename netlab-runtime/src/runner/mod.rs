@@ -12,7 +12,6 @@ mod lanes;
 pub mod libtest;
 mod privileged;
 mod serial;
-pub mod settings;
 mod single;
 mod survivors;
 

@@ -1,12 +1,16 @@
 //! One test, from waiting for its turn to its outcome, whatever the harness.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::interrupt::Running;
-use super::settings::Settings;
 use super::{privileged, serial};
 use crate::registry::TestDef;
-use crate::sandbox::{Failure, Harness, Launch, NeedsTheMachine, Run, launch};
+use crate::sandbox::{Failure, Harness, Launch, Limit, NeedsTheMachine, Run, launch};
+use crate::settings::Settings;
+
+/// How long a test may take where neither it nor `NETLAB_TIMEOUT` says.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs a test in its sandbox, alone in its group if it has one, and alone on the machine if it touches that.
 pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settings) -> Run {
@@ -28,7 +32,7 @@ pub(super) fn run(def: &TestDef, harness: Harness, live: bool, settings: &Settin
             return Run::failed(failure);
         }
     };
-    let how = Launch { harness, live, limit: settings.limit(def) };
+    let how = Launch { harness, live, limit: limit(def, settings) };
     let isolated = match privileged::needs(def) {
         Some(needs) => Err(needs),
         None => isolated(def, how, settings),
@@ -50,4 +54,16 @@ fn isolated(def: &TestDef, how: Launch, settings: &Settings) -> Result<Run, Need
     run.settle(settings.retire);
     drop(running);
     Ok(run)
+}
+
+/// When a test is to be given up.
+fn limit(def: &TestDef, settings: &Settings) -> Limit {
+    let (after, source) = match (def.timeout, settings.timeout) {
+        (Some(after), _) => (after, "the `timeout` of the test"),
+        (None, Some(after)) => (after, "NETLAB_TIMEOUT"),
+        (None, None) => {
+            (DEFAULT_TIMEOUT, "the default; `timeout = \"..\"` of the test or NETLAB_TIMEOUT changes it")
+        }
+    };
+    Limit { after: settings.scaled(after), scale: settings.timeout_scale, source }
 }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use nix::unistd::{Uid, User, getegid, geteuid};
 
 use super::Unavailable;
-use crate::runner::settings;
+use crate::settings;
 use crate::sys::process::{self, Descriptors, Init, Network, Program, SetupError, Stage};
 use crate::sys::users::UserNamespace;
 

@@ -21,7 +21,7 @@ use super::{panics, parameters, retired, view};
 use crate::lab::{self, Lab, in_a_sandbox};
 use crate::machine::Machine;
 use crate::registry::{Body, BodyResult, Flavor, ShouldPanic, TestDef, TopologySource};
-use crate::runner::settings;
+use crate::settings;
 use crate::sys::{environment, process, signal};
 
 /// The variable that makes a process a worker: the path of its test.

@@ -14,7 +14,7 @@ use super::mode::{Ending, Mode};
 use super::{Counters, Listen, Server, accept, datagrams, occupied};
 use crate::kernel::inspect::Protocol;
 use crate::lab::{self, LabError, Node};
-use crate::runner::settings;
+use crate::settings;
 
 /// How long [`Serving::until`] waits unless told.
 const PATIENCE: Duration = Duration::from_secs(10);

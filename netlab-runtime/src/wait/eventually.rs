@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::quiet::{self, Panicked};
 use super::{Attempt, Backoff, Failure, NotInTime};
-use crate::runner::settings;
+use crate::settings;
 
 /// Tries until it holds, or the deadline is over: `eventually(deadline, async || ...).await?`.
 ///

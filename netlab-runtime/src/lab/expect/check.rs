@@ -16,7 +16,7 @@ use super::stand::Stands;
 use super::unmet::Unmet;
 use crate::kernel::inspect::Protocol;
 use crate::lab::Lab;
-use crate::runner::settings::scaled;
+use crate::settings::scaled;
 use crate::sys::namespace;
 use crate::wait::Backoff;
 

@@ -16,7 +16,7 @@ use super::stand::{Greeting, Stand, Stands};
 use super::table;
 use crate::kernel::inspect::Protocol;
 use crate::lab::{Lab, LabError, Node};
-use crate::runner::settings::scaled;
+use crate::settings::scaled;
 
 /// How long a probe may go unanswered: as long as TCP waits before it asks again (RFC 6298).
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -25,7 +25,7 @@ use super::program::Program;
 use super::supervisor::pipe;
 use super::user::As;
 use crate::kernel::inspect::Protocol;
-use crate::runner::settings::scaled;
+use crate::settings::scaled;
 use crate::sys::{child, pidfd};
 
 /// How long a program may take to be ready, where nothing else is said.

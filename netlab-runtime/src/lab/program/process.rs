@@ -14,7 +14,7 @@ use super::super::{LabError, Node};
 use super::Signal;
 use super::error::{ProgramError, ProgramErrorKind};
 use super::program::Program;
-use crate::runner::settings::scaled;
+use crate::settings::scaled;
 
 /// A program that runs in a node, started by [`Command::start`](crate::lab::Command::start).
 ///

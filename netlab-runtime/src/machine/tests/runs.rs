@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use super::super::lock::Lock;
 use super::super::{Fate, Session, SweepError, Turn, runs, state, sweep};
 use super::scratch::{Both, eth1, scratch, sh, sysctls, told};
-use crate::runner::settings;
+use crate::settings;
 
 /// Makes this test, run again, the one that is killed.
 const VICTIM: &str = "NETLAB_SCRATCH_VICTIM";

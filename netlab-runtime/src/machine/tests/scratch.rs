@@ -8,7 +8,7 @@ use super::super::ground::Ground;
 use super::super::worker::Machine;
 use super::super::{Left, Session, Turn};
 use super::super::{nic, restore};
-use crate::runner::settings;
+use crate::settings;
 use netlab_topology::plan::{Op, Step};
 use netlab_topology::{Plan, Topology};
 

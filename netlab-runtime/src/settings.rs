@@ -6,11 +6,6 @@ use std::time::Duration;
 
 use netlab_topology::parse_duration;
 
-use crate::registry::TestDef;
-use crate::sandbox::Limit;
-
-/// How long a test may take where neither it nor `NETLAB_TIMEOUT` says.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Of how many finished labs the namespaces are held before they are let go together: more than most suites have,
 /// since the kernel spends some 16 ms on each bridge, one after the other, while nobody else can build.
 const DEFAULT_RETIRE: usize = 512;
@@ -135,18 +130,6 @@ impl Settings {
     /// A limit as it is on this machine: multiplied by `NETLAB_TIMEOUT_SCALE`.
     pub fn scaled(&self, limit: Duration) -> Duration {
         Duration::try_from_secs_f64(limit.as_secs_f64() * self.timeout_scale).unwrap_or(Duration::MAX)
-    }
-
-    /// When this test is to be given up.
-    pub fn limit(&self, def: &TestDef) -> Limit {
-        let (after, source) = match (def.timeout, self.timeout) {
-            (Some(after), _) => (after, "the `timeout` of the test"),
-            (None, Some(after)) => (after, "NETLAB_TIMEOUT"),
-            (None, None) => {
-                (DEFAULT_TIMEOUT, "the default; `timeout = \"..\"` of the test or NETLAB_TIMEOUT changes it")
-            }
-        };
-        Limit { after: self.scaled(after), scale: self.timeout_scale, source }
     }
 }
 
