@@ -18,12 +18,14 @@ impl Target {
     /// Reads a URL such as `http://web1:8080/path`.
     pub(super) fn parse(url: &str) -> io::Result<Self> {
         let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+        if !url.contains("://") {
+            return Err(invalid("a URL begins with `http://`".to_owned()));
+        }
         let uri: Uri = url.parse().map_err(|error| invalid(format!("it is no URL: {error}")))?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            Some(other) => return Err(invalid(format!("`{other}` is neither `http` nor `https`"))),
-            None => return Err(invalid("a URL begins with `http://`".to_owned())),
+        let tls = match uri.scheme_str().unwrap_or_default() {
+            "http" => false,
+            "https" => true,
+            other => return Err(invalid(format!("`{other}` is neither `http` nor `https`"))),
         };
         let host = uri.host().ok_or_else(|| invalid("it names no host".to_owned()))?;
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
