@@ -66,7 +66,7 @@ impl Proxy {
         let backends = backends.iter().map(|backend| (SocketAddr::new(backend.addr(), 80), false)).collect();
         let state = State { choice, fault, backends, accepted: 0, sticky: BTreeMap::new(), open: Vec::new() };
         let proxy = Self { state: Arc::new(Mutex::new(state)) };
-        let listener = on.tcp_listener(("0.0.0.0", port)).await?;
+        let listener = on.tcp_listener(("::", port)).await?;
         on.spawn(proxy.clone().serve(listener));
         Ok(proxy)
     }

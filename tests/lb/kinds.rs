@@ -1,0 +1,78 @@
+//! What is spoken, and by which family: the checks are the same.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, who};
+use netlab::prelude::*;
+
+use crate::proxy::{Choice, Fault, Proxy};
+
+fn vips() -> [SocketAddr; 2] {
+    [([10, 1, 0, 254], 80).into(), ([0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xfe], 80).into()]
+}
+
+fn equal(web: &[Node]) -> Vec<(String, u64)> {
+    web.iter().map(|backend| (backend.name().to_owned(), 1)).collect()
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    for backend in &web {
+        backend.serve(servers::identity(80)).await?;
+    }
+    Proxy::start(&lb, 80, &web, Choice::RoundRobin, Fault::None).await?;
+    let test = LbTest::new([&client], vips()).over(Over::Http);
+    let traffic = test.send(Load::requests(60).concurrency(1)).await?;
+    traffic.share(equal(&web)).exactly().holds()?;
+    traffic.source(Sees::Balancer([10, 2, 0, 254].into())).holds()?;
+    let by_family = |v4: bool| traffic.only(|request| request.source.is_ipv4() == v4).observations().len();
+    assert_eq!((by_family(true), by_family(false)), (30, 30));
+
+    // Connections that are kept stay with their backend, whichever that is.
+    let kept = test.send(Load::requests(120).keep_connections(6)).await?;
+    kept.affinity(Key::Connection).always().holds()?;
+    kept.share(equal(&web)).counting(Key::Connection).exactly().holds()?;
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn cookies_are_sent_back(lb: Node, web: [Node; 3]) -> netlab::Result {
+    // What a balancer that inserts cookies has its answers say.
+    let server = web[0].serve(servers::identity(80).header("set-cookie", "lb=web1; Path=/")).await?;
+    let test = LbTest::new([&lb], [(web[0].addr(), 80).into()]).over(Over::Http);
+    let traffic = test.send(Load::requests(10).concurrency(1).with_cookies()).await?;
+    assert_eq!(server.counters().requests, 10);
+    traffic.affinity(Key::Cookie).always().holds()?;
+    assert!(traffic.answers().all(|(_, answer)| answer.cookie.as_deref() == Some("lb=web1")));
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.1.0.0/24; node client lan=.1,.2; node web lan=.11")]
+async fn datagrams(client: Node, web: Node) -> netlab::Result {
+    let server = web.serve(who(80, "web")).await?;
+    let vip: SocketAddr = (web.addr(), 80).into();
+    let test = LbTest::new([&client], [vip]).over(Over::Udp);
+    let fixed = [([10, 1, 0, 1], 40_000).into(), ([10, 1, 0, 2], 0).into()];
+    let traffic = test.send(Load::requests(20).from(fixed)).await?;
+    traffic.share([("web", 1)]).exactly().holds()?;
+    traffic.source(Sees::ClientAndPort).holds()?;
+
+    server.stop();
+    let refused = test.send(Load::requests(3)).await?;
+    refused.all_fail(&[Miss::Refused], Duration::from_secs(1)).holds()?;
+    assert!(!refused.loses(Misses::none()).is_ok());
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.1.0.0/24; node client lan=.1; node web lan=.11")]
+async fn a_load_is_refused_where_it_cannot_be_sent_from(client: Node, web: Node) -> netlab::Result {
+    let vip: SocketAddr = (web.addr(), 80).into();
+    let test = LbTest::new([&client], [vip]);
+    let nobody = test.send(Load::requests(1).from([([10, 1, 0, 9], 0).into()])).await.unwrap_err();
+    assert_eq!(nobody.to_string(), "`10.1.0.9` is no address of a client; clients here: client (10.1.0.1)");
+    let family =
+        test.send(Load::requests(1).from([([0xfd00, 0, 0, 0, 0, 0, 0, 1], 0).into()])).await.unwrap_err();
+    assert!(family.to_string().contains("no address of that family"), "{family}");
+    Ok(())
+}
