@@ -1,11 +1,12 @@
 //! The runner's side: starts a sandbox, reads what comes out of it, ends it in time, and says what became of it.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -388,6 +389,9 @@ fn environment(def: &TestDef, on_the_machine: bool) -> Vec<OsString> {
         if name == PROFILE {
             *value = OsString::from(unique_profile(&value.to_string_lossy()));
         }
+        if name == "PATH" {
+            *value = with_folders_of_root(value);
+        }
     }
     let (lock, own) = PRIVATE_LOCK;
     if !on_the_machine && !has(&variables, lock) {
@@ -400,6 +404,15 @@ fn environment(def: &TestDef, on_the_machine: bool) -> Vec<OsString> {
         name
     };
     variables.into_iter().map(join).collect()
+}
+
+/// A `PATH` with the folders behind it that root's has: everybody is root in a sandbox, and that is where `ip`, `iptables`
+/// and `nginx` are, which Debian's ordinary users do not find.
+fn with_folders_of_root(path: &OsStr) -> OsString {
+    let folders: Vec<PathBuf> = std::env::split_paths(path).collect();
+    let of_root = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let missing = of_root.into_iter().filter(|folder| !folders.contains(folder));
+    std::env::join_paths(folders.iter().cloned().chain(missing)).unwrap_or_else(|_odd| path.to_owned())
 }
 
 /// A pattern of `LLVM_PROFILE_FILE` that no other sandbox has: the process id in it is the same in all of them.
@@ -426,6 +439,14 @@ fn unique_profile(pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_of_root_are_found_by_everybody() {
+        let path = |path: &str| with_folders_of_root(OsStr::new(path)).into_string().unwrap();
+        assert_eq!(path("/home/a/bin:/usr/bin"), "/home/a/bin:/usr/bin:/usr/local/sbin:/usr/sbin:/sbin");
+        let roots = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin";
+        assert_eq!(path(roots), roots);
+    }
 
     #[test]
     fn profiles_are_unique_where_they_would_collide() {
