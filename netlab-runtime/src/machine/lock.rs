@@ -120,29 +120,16 @@ fn holder_in(locks: &str, inode: u64) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Runs `work` in a network namespace of its own, where the machine's lock is nobody else's.
-    fn in_a_machine<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
-        namespace::on_thread("machine", || match namespace::unshare_net() {
-            Ok(()) => Some(work()),
-            Err(error) => {
-                eprintln!("not tried: a namespace cannot be made here: {error}");
-                None
-            }
-        })
-        .unwrap()
-    }
+    use crate::machine::tests::scratch::scratch;
 
     #[test]
     fn who_waits_hears_for_whom() {
-        in_a_machine(|| {
+        scratch("machine::lock::tests::who_waits_hears_for_whom", || {
             let held = Lock::take(true, &|_| panic!("nobody has it")).unwrap();
-            let net = namespace::current_net().unwrap();
             let (told, is_told) = mpsc::channel();
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     let told = std::sync::Mutex::new(told);
-                    namespace::enter_net(net.as_fd()).unwrap();
                     Lock::take(true, &|pid| told.lock().unwrap().send(pid).unwrap()).unwrap()
                 });
                 let pid = is_told.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -154,7 +141,7 @@ mod tests {
 
     #[test]
     fn it_is_held_until_its_last_descriptor_is_closed() {
-        in_a_machine(|| {
+        scratch("machine::lock::tests::it_is_held_until_its_last_descriptor_is_closed", || {
             let lock = Lock::take(true, &|_| {}).unwrap();
             let copy = lock.share().unwrap();
             drop(lock);

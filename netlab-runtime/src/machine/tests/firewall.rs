@@ -3,7 +3,7 @@
 use netlab_topology::plan::{Action, Family, Hook, Iptables, Match, Op, Place, Step, Table};
 
 use super::super::firewall::{Firewall, Program};
-use super::scratch::{Both, has, scratch, sh};
+use super::scratch::{Both, has, not_tried, scratch, sh};
 
 const KINDS: [&str; 2] = ["nft", "legacy"];
 
@@ -37,10 +37,7 @@ fn each_kind(work: fn(&str)) {
         .iter()
         .all(|kind| has(&format!("iptables-{kind}")) || has(&format!("/usr/sbin/iptables-{kind}")))
     {
-        eprintln!(
-            "not tried: `iptables-nft` and `iptables-legacy` are not here (Debian's package `iptables`)"
-        );
-        return;
+        return not_tried("`iptables-nft` and `iptables-legacy` are not here (Debian's package `iptables`)");
     }
     for kind in KINDS {
         choose(kind);

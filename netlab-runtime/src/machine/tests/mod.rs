@@ -4,4 +4,4 @@ mod firewall;
 mod nics;
 mod objects;
 mod runs;
-mod scratch;
+pub(super) mod scratch;

@@ -15,24 +15,29 @@ use netlab_topology::{Plan, Topology};
 /// Says to the copy that it is one.
 const VARIABLE: &str = "NETLAB_SCRATCH_MACHINE";
 
+/// Says that a test cannot run here. The standard harness cannot ignore it by then; where everything has to run it fails.
+pub(super) fn not_tried(why: &str) {
+    let strict = settings::get().expect("the settings can be understood").strict;
+    assert!(!strict, "cannot run here, and must (NETLAB_STRICT or CI is set): {why}");
+    eprintln!("not tried: {why}");
+}
+
 /// Runs `work` in a scratch machine: this test again, by its path, in a copy of this process. `/run` is empty there.
-pub(super) fn scratch(test: &str, work: fn()) {
+pub(in crate::machine) fn scratch(test: &str, work: fn()) {
     if settings::variable(VARIABLE).as_deref() == Some(test) {
         work();
         return;
     }
     for program in ["unshare", "ip", "mount"] {
         if !has(program) {
-            eprintln!("not tried: the program `{program}` is not here");
-            return;
+            return not_tried(&format!("the program `{program}` is not here"));
         }
     }
     let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
     let spaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let possible = Command::new("unshare").args(user).args(spaces).arg("true").stderr(Stdio::null()).status();
     if !possible.is_ok_and(|status| status.success()) {
-        eprintln!("not tried: namespaces cannot be made here");
-        return;
+        return not_tried("namespaces cannot be made here");
     }
     let binary = std::env::current_exe().unwrap();
     let begin = "mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up && exec \"$@\"";
