@@ -6,5 +6,7 @@ mod faults;
 mod kinds;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/suite.rs"]
+mod suite;
 
 netlab::main!();
