@@ -18,7 +18,7 @@ const SHOWN: usize = 20;
 pub struct ProgramError {
     pub(super) what: String,
     pub(super) kind: ProgramErrorKind,
-    pub(super) said: Option<Said>,
+    pub(super) said: Option<Box<Said>>,
     pub(super) hint: Option<String>,
     pub(super) source: Option<Source>,
 }

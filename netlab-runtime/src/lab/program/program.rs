@@ -229,7 +229,7 @@ impl Program {
     pub(super) fn error(&self, kind: ProgramErrorKind) -> ProgramError {
         let said = self.said();
         let hint = hint(&kind, &said.last);
-        ProgramError { what: self.what.clone(), kind, said: Some(said), hint, source: None }
+        ProgramError { what: self.what.clone(), kind, said: Some(Box::new(said)), hint, source: None }
     }
 
     /// Sends a signal to the whole process group.
