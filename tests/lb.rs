@@ -2,6 +2,8 @@
 
 #[path = "lb/faults.rs"]
 mod faults;
+#[path = "lb/haproxy/mod.rs"]
+mod haproxy;
 #[path = "lb/kinds.rs"]
 mod kinds;
 #[path = "lb/proxy.rs"]
