@@ -87,6 +87,25 @@
 //! holds together; what it is never asked to [`check`](Expectations::check) fails the test. [`Lab::reachability`] shows all pairs. [`Node::counters`]
 //! and [`Node::tables`] say what changed in the kernel; [`eventually()`] waits for anything else, and nothing sleeps.
 //!
+//! # What not every machine has
+//!
+//! A test that needs a program, or something of the kernel that not every machine has, says so:
+//!
+//! ```
+//! use netlab::prelude::*;
+//!
+//! #[netlab::test(topology = "net lan; node client lan; node lb lan")]
+//! async fn the_stock_balancer(lb: Node) -> netlab::Result {
+//!     netlab::requires_program("haproxy");
+//!     let services = lb.enter(|| std::fs::read_to_string("/proc/net/ip_vs"))?;
+//!     netlab::requires("ipvs", services, "load the module: `sudo modprobe ip_vs`");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Where it is lacking the test is ignored with that reason, as one for which no sandbox can be had; in CI it fails, unless
+//! `NETLAB_WITHOUT` names it.
+//!
 //! # The machine's own network
 //!
 //! A topology may say that the lab is joined to the machine: `node host real` makes the host the machine itself, `nic(eth1)`
@@ -134,6 +153,7 @@
 //! | variable | |
 //! |---|---|
 //! | `NETLAB_STRICT=1` | what cannot run here fails; also with `CI` set |
+//! | `NETLAB_WITHOUT=ipvs,haproxy` | what the machine is known to lack: tests that [require](requires) it are ignored all the same |
 //! | `NETLAB_TIMEOUT=30s` | how long a test may take that does not say it itself; 60 seconds unless set |
 //! | `NETLAB_TIMEOUT_SCALE=4` | multiplies every limit, for slow machines |
 //! | `NETLAB_THREADS=2` | how many tests netlab's own harness runs at once; else `RUST_TEST_THREADS`, else as many as processors |
@@ -164,6 +184,7 @@ pub use netlab_runtime::lab::{
 };
 pub use netlab_runtime::lab::{Lab, Link, Net, Node};
 pub use netlab_runtime::lab::{Limit, Process, ProgramError, ProgramErrorKind, Signal};
+pub use netlab_runtime::sandbox::{requires, requires_program};
 pub use netlab_runtime::wait::{Attempt, Failure, NotInTime, eventually, eventually_blocking};
 pub use netlab_topology::{Diagnostics, Plan, Topology};
 

@@ -10,5 +10,7 @@ mod kinds;
 mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/suite.rs"]
+mod suite;
 
 netlab::main!();

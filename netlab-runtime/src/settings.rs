@@ -11,9 +11,13 @@ use netlab_topology::parse_duration;
 const DEFAULT_RETIRE: usize = 512;
 
 /// The variables, and what each says.
-pub const VARIABLES: [(&str, &str); 8] = [
+pub const VARIABLES: [(&str, &str); 9] = [
     ("NETLAB_STRICT", "what cannot run here fails, rather than being ignored"),
     ("CI", "likewise, unless NETLAB_STRICT=0"),
+    (
+        "NETLAB_WITHOUT",
+        "what the machine is known to lack, such as `ipvs,haproxy`: tests that require it are ignored all the same",
+    ),
     ("NETLAB_TIMEOUT", "the limit of tests that have none of their own"),
     ("NETLAB_TIMEOUT_SCALE", "what every limit is multiplied by"),
     ("NETLAB_THREADS", "how many tests run at once"),
@@ -27,6 +31,8 @@ pub const VARIABLES: [(&str, &str); 8] = [
 pub struct Settings {
     /// `NETLAB_STRICT`, or `CI`: what cannot run here fails, rather than being ignored with the reason.
     pub strict: bool,
+    /// `NETLAB_WITHOUT`: what the machine is known to lack. Tests that [require](crate::sandbox::requires) it are ignored, strict or not.
+    pub without: Vec<String>,
     /// `NETLAB_TIMEOUT`: the limit of tests that have none of their own.
     pub timeout: Option<Duration>,
     /// `NETLAB_TIMEOUT_SCALE`: what every limit is multiplied by.
@@ -82,6 +88,8 @@ impl Settings {
         let strict = set("NETLAB_STRICT")
             .and_then(|value| truth(&value).map_err(|problem| note("NETLAB_STRICT", problem)).ok());
         let ci = set("CI").is_some_and(|value| truth(&value) != Ok(false));
+        let without = set("NETLAB_WITHOUT").unwrap_or_default();
+        let without = without.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         let timeout = set("NETLAB_TIMEOUT")
             .and_then(|value| parse_duration(&value).map_err(|problem| note("NETLAB_TIMEOUT", problem)).ok());
         let timeout_scale = set("NETLAB_TIMEOUT_SCALE").and_then(|value| match value.parse::<f64>() {
@@ -118,6 +126,7 @@ impl Settings {
         }
         Ok(Self {
             strict: strict.unwrap_or(ci),
+            without: without.collect(),
             timeout,
             timeout_scale: timeout_scale.unwrap_or(1.0),
             threads,
@@ -169,8 +178,10 @@ mod tests {
             ("RUST_TEST_THREADS", "8"),
             ("NETLAB_RETIRE", "0"),
             ("NETLAB_USERS", "one"),
+            ("NETLAB_WITHOUT", "ipvs, haproxy,"),
         ])
         .unwrap();
+        assert_eq!(settings.without, ["ipvs", "haproxy"]);
         assert!(settings.strict && settings.one_user);
         assert_eq!(settings.timeout, Some(Duration::from_millis(1500)));
         assert_eq!((settings.timeout_scale, settings.retire), (4.0, 0));

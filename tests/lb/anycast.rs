@@ -35,6 +35,7 @@ pub fn vip() -> SocketAddr {
 
 /// Has a node send what goes to `destination` by these ways, in place of the way it had.
 pub async fn route(node: &Node, destination: &str, ways: &[IpAddr]) -> netlab::Result {
+    netlab::requires_program("ip");
     let mut command = node.command("ip").args(["route", "replace", destination]);
     for way in ways {
         command = command.args(["nexthop", "via", &way.to_string()]);

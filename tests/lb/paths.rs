@@ -11,10 +11,12 @@ const ANSWER: u64 = 20_000;
 
 #[netlab::test(topology = "tests/topologies/anycast.topo")]
 async fn answers_go_past_the_balancer(inside: Node, lb: Node, edge: Node, web: [Node; 3]) -> netlab::Result {
-    let test = anycast::bench(&inside, &lb, &web, By::Ports).await?;
+    let test = anycast::bench(&inside, &lb, &web, By::Addresses).await?;
+    let sources = (10..=21).map(|last| ([10, 2, 0, last], 0).into());
     for over in [Over::Tcp, Over::Udp] {
         let (at_lb, at_edge) = (Watch::begin(&lb)?, Watch::begin(&edge)?);
-        let traffic = test.clone().over(over).send(Load::requests(60).answers_of(ANSWER)).await?;
+        let load = Load::requests(60).from(sources.clone()).answers_of(ANSWER);
+        let traffic = test.clone().over(over).send(load).await?;
         let past = traffic.return_path(&at_lb.sent()?).bypasses();
         println!("{over:?}: {past}");
         past.holds()?;

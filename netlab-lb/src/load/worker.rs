@@ -1,8 +1,8 @@
 //! One of those that send a load: it asks, waits for the answer, and writes down what it saw.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use netlab_runtime::settings::scaled;
@@ -24,7 +24,9 @@ pub(super) struct Shared {
     pub connections: Arc<AtomicU64>,
     /// The request that is next, where any worker may take it.
     pub next: AtomicU64,
-    pub stop: Arc<AtomicBool>,
+    pub stop: AtomicBool,
+    /// What came of requests, as far as they are done.
+    pub seen: Mutex<Vec<Observation>>,
     pub workers: u64,
 }
 
@@ -38,16 +40,15 @@ pub(super) struct Worker {
     asked: u64,
     open: Option<(u64, Conversation)>,
     cookie: Option<String>,
-    seen: Vec<Observation>,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: u64, client: String, sources: Vec<SocketAddr>) -> Self {
-        Self { shared, number, client, sources, asked: 0, open: None, cookie: None, seen: Vec::new() }
+        Self { shared, number, client, sources, asked: 0, open: None, cookie: None }
     }
 
-    /// Sends its part, and gives what came of it.
-    pub(super) async fn run(mut self) -> Vec<Observation> {
+    /// Sends its part, and writes down what comes of it.
+    pub(super) async fn run(mut self) {
         while let Some(request) = self.take() {
             if let Some(due) = self.shared.load.due(request) {
                 tokio::time::sleep_until((self.shared.started + due).into()).await;
@@ -58,7 +59,6 @@ impl Worker {
             self.pause().await;
             self.request(request).await;
         }
-        self.seen
     }
 
     /// The next request that is this worker's. With connections that are kept each has its own, so that all of them are used to the end.
@@ -103,7 +103,7 @@ impl Worker {
                 || (outcome.is_err() && conversation.ends_with_a_miss())
         };
         drop(self.open.take_if(is_over));
-        self.seen.push(Observation {
+        self.seen().push(Observation {
             client: self.client.clone(),
             source,
             sent,
@@ -118,15 +118,20 @@ impl Worker {
     /// Is silent on a connection that is kept, and watches whether it stays.
     async fn pause(&mut self) {
         let pause = self.shared.load.pause;
-        let (Some((_, conversation)), false) = (&mut self.open, pause.is_zero()) else { return };
-        let end = tokio::time::Instant::now() + pause;
+        let (Some((number, conversation)), false) = (&mut self.open, pause.is_zero()) else { return };
+        let (number, end) = (*number, tokio::time::Instant::now() + pause);
         if tokio::time::timeout_at(end, conversation.closed()).await.is_ok() {
-            if let Some(last) = self.seen.last_mut() {
-                last.closed = Some(self.shared.began.elapsed());
+            let closed = self.shared.began.elapsed();
+            if let Some(last) = self.seen().iter_mut().rfind(|seen| seen.connection == number) {
+                last.closed = Some(closed);
             }
             self.open = None;
             tokio::time::sleep_until(end).await;
         }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<Observation>> {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How large the answer is to be.

@@ -54,7 +54,7 @@ fn users() -> Check {
     }
     match sandbox::probe_users() {
         Ok(ranges) => Check::ok(group, name, WHY).found(format!("{}, by `newuidmap`", ranges.count())),
-        Err(Unavailable { missing, remedy }) => {
+        Err(Unavailable { missing, remedy, .. }) => {
             Check::missing(group, name, WHY, remedy).found(format!("one, root: {missing}"))
         }
     }
@@ -64,7 +64,7 @@ fn machine() -> Check {
     const WHY: &str = "labs joined to the machine's own network (`host real`, `port=`, `dev=`, `nic()`)";
     match sandbox::may_change_the_machine() {
         Ok(()) => Check::ok(Group::Labs, "the machine's network", WHY).found("may be changed"),
-        Err(Unavailable { missing, remedy }) => {
+        Err(Unavailable { missing, remedy, .. }) => {
             Check::missing(Group::Labs, "the machine's network", WHY, remedy).found(missing)
         }
     }

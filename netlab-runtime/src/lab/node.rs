@@ -228,7 +228,10 @@ impl Node {
         let names = self.state.interface_names(place)?;
         let qdiscs = self.state.ask(place, what, |socket| inspect::qdisc_counters(socket, &names))?;
         let rules = inspect::rule_counters(&self.rules()?);
-        Ok(Counters::new(self.clone(), interfaces, qdiscs, rules))
+        let unread = self.state.in_place(place, inspect::legacy_tables);
+        let unread =
+            unread.map_err(|error| self.error("its tables of iptables-legacy cannot be listed", error))?;
+        Ok(Counters::new(self.clone(), interfaces, qdiscs, rules, unread))
     }
 
     /// The connections that its kernel tracks, as it does for NAT.

@@ -60,7 +60,7 @@ mod tests {
     fn reasons_are_counted_each_once_the_most_frequent_first() {
         let ignored = Ignored::default();
         assert!(ignored.summary().is_none());
-        let why = Unavailable { missing: "no luck".to_owned(), remedy: "`try --harder`".to_owned() };
+        let why = Unavailable::new("no luck", "`try --harder`");
         ignored.marked();
         ignored.unavailable(&why);
         ignored.unavailable(&why);

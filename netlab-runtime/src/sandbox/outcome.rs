@@ -18,7 +18,7 @@ pub enum Outcome {
     Passed,
     /// It did not.
     Failed(Failure),
-    /// A sandbox cannot be had here.
+    /// It cannot run here.
     Unavailable(Unavailable),
 }
 
@@ -115,6 +115,7 @@ impl Outcome {
 
     fn of_report(report: Report, should_panic: ShouldPanic) -> Self {
         let failure = match (report, should_panic) {
+            (Report::Unavailable(why), _) => return Self::Unavailable(why),
             (Report::Returned, ShouldPanic::No) | (Report::Panicked { .. }, ShouldPanic::Yes) => {
                 return Self::Passed;
             }

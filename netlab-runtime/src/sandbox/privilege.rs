@@ -32,23 +32,21 @@ fn judge(owned: io::Result<bool>, capable: bool) -> Result<(), Unavailable> {
     const NEEDED: &str = "a lab on the machine's own network takes CAP_NET_ADMIN and CAP_SYS_ADMIN";
     match (owned, capable) {
         (Ok(true), true) => Ok(()),
-        (Ok(_), false) => {
-            Err(Unavailable { missing: format!("{NEEDED}, which this process has not"), remedy: as_root() })
-        }
-        (Ok(false), true) => Err(Unavailable {
-            missing: format!(
+        (Ok(_), false) => Err(Unavailable::new(format!("{NEEDED}, which this process has not"), as_root())),
+        (Ok(false), true) => Err(Unavailable::new(
+            format!(
                 "{NEEDED} in the user namespace that owns this network, and this process has them only in a user namespace \
                  of its own"
             ),
-            remedy: format!(
+            format!(
                 "leave that user namespace, or give it a network of its own (`unshare -rn`); {}",
                 as_root()
             ),
-        }),
-        (Err(error), _) => Err(Unavailable {
-            missing: format!("{NEEDED}, and who owns this network cannot be known: {error}"),
-            remedy: as_root(),
-        }),
+        )),
+        (Err(error), _) => Err(Unavailable::new(
+            format!("{NEEDED}, and who owns this network cannot be known: {error}"),
+            as_root(),
+        )),
     }
 }
 

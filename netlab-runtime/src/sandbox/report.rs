@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::unavailable::Unavailable;
 use crate::sys::fdpass;
 
 /// The longest message; longer texts are cut, since they are in the captured output as well.
@@ -28,6 +29,8 @@ pub(super) enum Report {
         /// `file:line:column`, if known.
         location: Option<String>,
     },
+    /// The body said that it needs what the machine lacks.
+    Unavailable(Unavailable),
     /// The topology is wrong, or not what the test's parameters need.
     Topology(String),
     /// The lab could not be built.
@@ -43,12 +46,17 @@ pub(super) enum Report {
 
 impl Report {
     fn to_bytes(&self) -> Vec<u8> {
+        let together;
         let (kind, texts): (u8, [&str; 2]) = match self {
             Self::Returned => (b'R', ["", ""]),
             Self::Error(text) => (b'E', [text, ""]),
             Self::Panicked { message: None, location } => (b'p', ["", location.as_deref().unwrap_or("")]),
             Self::Panicked { message: Some(message), location } => {
                 (b'P', [message, location.as_deref().unwrap_or("")])
+            }
+            Self::Unavailable(Unavailable { feature, missing, remedy }) => {
+                together = format!("{missing}\0{remedy}");
+                (b'U', [&together, feature.as_deref().unwrap_or("")])
             }
             Self::Topology(text) => (b'T', [text, ""]),
             Self::Build(text) => (b'B', [text, ""]),
@@ -77,6 +85,10 @@ impl Report {
             b'E' => Self::Error(text),
             b'p' => Self::Panicked { message: None, location },
             b'P' => Self::Panicked { message: Some(text), location },
+            b'U' => {
+                let (missing, remedy) = text.split_once('\0')?;
+                Self::Unavailable(Unavailable { feature: location, ..Unavailable::new(missing, remedy) })
+            }
             b'T' => Self::Topology(text),
             b'B' => Self::Build(text),
             b'S' => Self::Sandbox(text),
@@ -273,6 +285,11 @@ mod tests {
             Report::Panicked { message: None, location: Some("a.rs:1:2".to_owned()) },
             Report::Panicked { message: Some(text()), location: Some("a.rs:1:2".to_owned()) },
             Report::Panicked { message: Some(String::new()), location: None },
+            Report::Unavailable(Unavailable::new("no luck", "try again")),
+            Report::Unavailable(Unavailable {
+                feature: Some("ipvs".to_owned()),
+                ..Unavailable::new("no module", "")
+            }),
             Report::Topology(text()),
             Report::Build(text()),
             Report::Sandbox(text()),

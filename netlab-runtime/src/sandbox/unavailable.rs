@@ -7,11 +7,14 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 
 use super::users;
+use crate::settings::Settings;
 use crate::sys::process::{self, Descriptors, Network, SetupError, Stage};
 
-/// A sandbox cannot be had here.
+/// A test cannot run here: a sandbox cannot be had, or the test needs what the machine lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Unavailable {
+    /// The name of what is missing, if a test said that it needs it.
+    pub feature: Option<String>,
     /// What is missing.
     pub missing: String,
     /// What would give it.
@@ -34,9 +37,11 @@ impl fmt::Display for Unavailable {
 ///
 /// The sandbox of the trial is gone on return.
 pub fn probe() -> Result<(), Unavailable> {
-    let unexplained = |error: &dyn fmt::Display| Unavailable {
-        missing: format!("a sandbox cannot be made here: {error}"),
-        remedy: "see what the system says about that error".to_owned(),
+    let unexplained = |error: &dyn fmt::Display| {
+        Unavailable::new(
+            format!("a sandbox cannot be made here: {error}"),
+            "see what the system says about that error",
+        )
     };
     let null = fs::File::open("/dev/null").map_err(|error| unexplained(&format!("`/dev/null`: {error}")))?;
     let null = null.as_fd();
@@ -47,6 +52,18 @@ pub fn probe() -> Result<(), Unavailable> {
 }
 
 impl Unavailable {
+    /// Of what every sandbox needs.
+    pub(crate) fn new(missing: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { feature: None, missing: missing.into(), remedy: remedy.into() }
+    }
+
+    /// Whether a test that cannot run here for this reason fails, rather than being ignored: what cannot run must where settings
+    /// are strict, unless they say that the machine lacks just that.
+    pub(crate) fn fails(&self, settings: &Settings) -> bool {
+        let known = self.feature.as_ref().is_some_and(|feature| settings.without.contains(feature));
+        settings.strict && !known
+    }
+
     /// What lies behind a failed step, if it is that this machine does not allow sandboxes. Nothing, if it is
     /// a fault of the moment, such as too many processes.
     pub(super) fn explain(error: SetupError) -> Option<Self> {
@@ -173,12 +190,13 @@ fn explain(error: SetupError, machine: &Machine) -> Option<Unavailable> {
         }
         _ => return None,
     };
-    Some(Unavailable { missing, remedy })
+    Some(Unavailable::new(missing, remedy))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings;
 
     fn told(stage: Stage, errno: Errno, machine: &Machine) -> String {
         explain(SetupError { stage, errno }, machine).map_or_else(String::new, |found| found.to_string())
@@ -207,5 +225,22 @@ mod tests {
         assert_eq!(told(Stage::Clone, Errno::ENOSPC, &machine), "");
         assert_eq!(told(Stage::Descriptors, Errno::EMFILE, &machine), "");
         assert_eq!(told(Stage::Exec, Errno::EACCES, &machine), "");
+    }
+
+    #[test]
+    fn strictness_spares_what_the_machine_is_known_to_lack() {
+        let settings = |strict| Settings {
+            strict,
+            without: vec!["ipvs".to_owned()],
+            ..settings::get().expect("settings that can be read").clone()
+        };
+        let lacks = |feature: &str| Unavailable {
+            feature: Some(feature.to_owned()),
+            ..Unavailable::new("missing", "a remedy")
+        };
+        assert!(!lacks("ipvs").fails(&settings(true)));
+        assert!(lacks("haproxy").fails(&settings(true)));
+        assert!(Unavailable::new("no sandbox", "a remedy").fails(&settings(true)));
+        assert!(!lacks("haproxy").fails(&settings(false)));
     }
 }

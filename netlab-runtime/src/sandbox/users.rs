@@ -95,27 +95,22 @@ fn kept() -> Result<&'static UserNamespace, &'static Unavailable> {
 }
 
 fn failed(error: &dyn fmt::Display) -> Unavailable {
-    Unavailable {
-        missing: format!("a user namespace with more than one user cannot be made: {error}"),
-        remedy: "see what the helper or the system says; in a container or under `no_new_privs` its set-user-ID bit \
-                 has no effect"
-            .to_owned(),
-    }
+    Unavailable::new(
+        format!("a user namespace with more than one user cannot be made: {error}"),
+        "see what the helper or the system says; in a container or under `no_new_privs` its set-user-ID bit has no effect",
+    )
 }
 
 /// The ranges of the calling user, if anything is to be made of them.
 fn ranges() -> Result<Ranges, Unavailable> {
     if process::may_administer() || geteuid().is_root() {
-        return Err(Unavailable {
-            missing: "no range is mapped for root".to_owned(),
-            remedy: "none is needed where root makes no user namespace".to_owned(),
-        });
+        return Err(Unavailable::new(
+            "no range is mapped for root",
+            "none is needed where root makes no user namespace",
+        ));
     }
     if settings::get().is_ok_and(|settings| settings.one_user) {
-        return Err(Unavailable {
-            missing: "NETLAB_USERS=one says so".to_owned(),
-            remedy: "unset it".to_owned(),
-        });
+        return Err(Unavailable::new("NETLAB_USERS=one says so", "unset it"));
     }
     let uid = geteuid();
     let name = user_name(uid);
@@ -134,18 +129,18 @@ pub(crate) fn user_name(uid: Uid) -> Option<String> {
 
 fn no_range(file: &str, name: Option<&str>, uid: Uid) -> Unavailable {
     let Some(name) = name else {
-        return Unavailable {
-            missing: format!("user {uid} has no name, and so no range in `{file}`"),
-            remedy: "run the tests as a user of `/etc/passwd`".to_owned(),
-        };
+        return Unavailable::new(
+            format!("user {uid} has no name, and so no range in `{file}`"),
+            "run the tests as a user of `/etc/passwd`",
+        );
     };
-    Unavailable {
-        missing: format!("`{file}` gives the user `{name}` no range"),
-        remedy: format!(
+    Unavailable::new(
+        format!("`{file}` gives the user `{name}` no range"),
+        format!(
             "give one: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}` (a range that no \
              other line has)"
         ),
-    }
+    )
 }
 
 /// The ranges of a user, who is named or numbered (`subuid(5)`); what is not understood is left out, as the helpers do.

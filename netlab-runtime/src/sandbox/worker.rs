@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use netlab_topology::plan::Place;
@@ -17,6 +17,7 @@ use netlab_topology::{Plan, Topology};
 use tokio::runtime::{Builder, Runtime};
 
 use super::report::{Orders, Report, Reporter};
+use super::unavailable::Unavailable;
 use super::{panics, parameters, retired, view};
 use crate::lab::{self, Lab, in_a_sandbox};
 use crate::machine::Machine;
@@ -54,8 +55,8 @@ impl Worker {
 
     /// Runs the test, and ends the process.
     pub fn run(self, def: &TestDef) -> ! {
-        let end = Arc::new(End { reporter: Reporter(self.report), pid: std::process::id() });
-        let report = match take_over(self.output, def, &end) {
+        let end = END.get_or_init(|| End { reporter: Reporter(self.report), pid: std::process::id() });
+        let report = match take_over(self.output, def, end) {
             Ok(()) => run(def, &end.reporter),
             Err(error) => Report::Sandbox(format!("the sandbox could not be made ready: {error}")),
         };
@@ -69,7 +70,21 @@ impl Worker {
     }
 }
 
-/// The end of the process.
+/// Ends the process of a test that cannot run here.
+///
+/// # Panics
+///
+/// This is not the process of a test.
+#[track_caller]
+pub(super) fn cannot_run(why: Unavailable) -> ! {
+    let Some(end) = END.get() else { panic!("cannot run here: {why}") };
+    end.with(&Report::Unavailable(why))
+}
+
+/// The end of this process, if it is a worker.
+static END: OnceLock<End> = OnceLock::new();
+
+/// The end of a worker.
 #[derive(Debug)]
 struct End {
     reporter: Reporter,
@@ -101,14 +116,13 @@ impl End {
 }
 
 /// Makes the process the test's own: its output, its name, its signals, its panics.
-fn take_over(output: OwnedFd, def: &TestDef, end: &Arc<End>) -> io::Result<()> {
+fn take_over(output: OwnedFd, def: &TestDef, end: &'static End) -> io::Result<()> {
     nix::unistd::dup2_stdout(&output)?;
     drop(output);
     // It was started as `/proc/self/exe`, and is called `exe`.
     std::fs::write("/proc/self/comm", def.name())?;
     retired::raise_descriptor_limit()?;
     signal::explain_crashes(settings::wants_backtrace())?;
-    let end = Arc::clone(end);
     let body = std::thread::current().id();
     panics::watch(move |report| {
         // Without unwinding, the hook is the last that is heard of the body.
