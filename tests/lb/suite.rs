@@ -132,8 +132,10 @@ async fn changes_under_load<B: Balancer>(
     let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
 
     let until = returns - began;
+    // What was sent before the backend came back may still be given to it after.
+    let while_drained = fresh.only(|request| request.done() < returns);
     for verdict in [
-        fresh.before(returns).drain(one, began).nothing_new(drained_at - began + promises.notices),
+        while_drained.drain(one, began).nothing_new(drained_at - began + promises.notices),
         kept.drain(one, began).keeps_open(until),
         kept.affinity(Key::Connection).always(),
         kept.loses(Misses::none()),
