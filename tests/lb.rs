@@ -1,11 +1,17 @@
 //! The load-balancer toolkit: a right balancer passes every check, and one with a fault fails just the check that is for it.
 
+#[path = "lb/anycast.rs"]
+mod anycast;
 #[path = "lb/faults.rs"]
 mod faults;
 #[path = "lb/haproxy/mod.rs"]
 mod haproxy;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/nginx/mod.rs"]
+mod nginx;
+#[path = "lb/paths.rs"]
+mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
 #[path = "lb/suite.rs"]

@@ -6,14 +6,16 @@ use netlab::lb::{Key, LbTest, Load, Misses, Over, Sees, Traffic, Verdict};
 use netlab::prelude::*;
 use netlab::servers::{Echo, Serving};
 
-use super::health::NOTICED;
 use super::{Config, HaProxy};
-use crate::suite::{FALSE_ALARM, answered_by, equal, failing, seen, serve, sources, vips};
+use crate::suite::{FALSE_ALARM, answered_by, failing, seen, serve, sources, vips};
+
+/// What noticing may take, of a backend that fails or is well again.
+const NOTICED: Duration = Duration::from_secs(2);
 
 /// What was promised: round robin, nothing lost, backends that see HAProxy.
 fn promised(traffic: &Traffic, web: &[Node], sees: Sees) -> [Verdict; 4] {
     let verdicts = [
-        traffic.share(equal(web)).by_chance(FALSE_ALARM),
+        traffic.share_equally(web).by_chance(FALSE_ALARM),
         traffic.affinity(Key::Source).absent(web.len() as u32, FALSE_ALARM),
         traffic.loses(Misses::none()),
         traffic.source(sees),
@@ -84,7 +86,7 @@ async fn no_health_check(client: Node, lb: Node, web: [Node; 3]) -> netlab::Resu
     HaProxy::start(&lb, &Config::tcp()).await?;
     let test = LbTest::new([&client], vips());
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| answered_by(load, "web1")).await?;
+    seen(&load, |load| answered_by(load, &web[0])).await?;
     let down = test.now();
     // It says that it is ill, and answers all the same.
     serving.refuse();
@@ -92,7 +94,7 @@ async fn no_health_check(client: Node, lb: Node, web: [Node; 3]) -> netlab::Resu
     let traffic = load.stop().await?;
     let verdicts = [
         traffic.health("web1").leaves(down, NOTICED),
-        traffic.share(equal(&web)).by_chance(FALSE_ALARM),
+        traffic.share_equally(&web).by_chance(FALSE_ALARM),
         traffic.loses(Misses::none()),
     ];
     println!("{}", verdicts[0]);
@@ -108,7 +110,7 @@ async fn checks_that_never_bring_a_server_back(client: Node, lb: Node, web: [Nod
         HaProxy::start(&lb, &Config::tcp().servers(&servers(rise)).port(port)).await?;
         let test = LbTest::new([&client], [([10, 1, 0, 254], port).into()]);
         let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-        seen(&load, |load| answered_by(load, "web1")).await?;
+        seen(&load, |load| answered_by(load, &web[0])).await?;
         let down = test.now();
         serving.refuse();
         seen(&load, |load| load.since(down + NOTICED).observations().len() > 30).await?;
@@ -135,7 +137,7 @@ async fn a_drain_that_cuts(client: Node, lb: Node, web: [Node; 3]) -> netlab::Re
         let test = LbTest::new([&client], [([10, 1, 0, 254], port).into()]);
         let kept = test.start(Load::rate(200.0, enough).keep_connections(6))?;
         let fresh = test.start(Load::rate(200.0, enough))?;
-        seen(&kept, |kept| kept.observations().len() >= 12 && answered_by(kept, "web1")).await?;
+        seen(&kept, |kept| kept.observations().len() >= 12 && answered_by(kept, &web[0])).await?;
         let began = test.now();
         haproxy.set_state(&web[0], "drain").await?;
         if cuts {
@@ -143,8 +145,8 @@ async fn a_drain_that_cuts(client: Node, lb: Node, web: [Node; 3]) -> netlab::Re
         }
         let told = test.now();
         seen(&fresh, |fresh| fresh.since(told).answers().count() >= 60).await?;
-        seen(&kept, |kept| kept.since(told).observations().len() >= 60).await?;
         let until = test.now();
+        seen(&kept, |kept| kept.since(until).observations().len() >= 60).await?;
         let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
         let verdicts = [
             fresh.drain("web1", began).nothing_new(told - began),

@@ -20,7 +20,7 @@ async fn clients_move_only_with_a_reason(client: Node, lb: Node, web: [Node; 3])
 
         let before = test.send(clients()).await?;
         before.affinity(Key::Source).always().holds()?;
-        assert!(answered_by(&before, web[0].name()), "nobody can lose what nobody had");
+        assert!(answered_by(&before, &web[0]), "nobody can lose what nobody had");
         haproxy.set_state(&web[0], "maint").await?;
         let without = test.send(clients()).await?;
         haproxy.set_state(&web[0], "ready").await?;

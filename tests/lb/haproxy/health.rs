@@ -2,56 +2,56 @@
 
 use std::time::Duration;
 
-use netlab::lb::{LbTest, Load, Misses, Over, Traffic, Underway, who};
+use netlab::lb::{LbTest, Load, Misses, Over, Traffic, who};
 use netlab::prelude::*;
 use netlab::servers::{Identity, Serving};
 
 use super::{Config, HaProxy};
-use crate::suite::{answered_by, equal, seen, vips};
+use crate::suite::{answered_by, seen, vips};
 
 /// Two checks that fail, 25 ms apart and given up after 100 ms, take a server out; two that pass bring it back.
 const CHECKED: &str = "check inter 25ms fall 2 rise 2";
-/// What that may take on a machine that has other things to do.
-pub const NOTICED: Duration = Duration::from_secs(2);
+/// What coming back may take on a machine that has other things to do.
+const NOTICED: Duration = Duration::from_secs(5);
+/// So many answers without one of a backend: it is out of the way (a third of them is its share).
+const MANY: usize = 60;
 
 /// The going and coming back of one backend under load.
 struct Outage {
     traffic: Traffic,
     /// When the backend failed.
     down: Duration,
+    /// When it was out of the way.
+    left: Duration,
     /// When it was well again.
     up: Duration,
 }
 
-/// Sends until the backend has been chosen, has failed and is out of the way, and is chosen again.
+/// Sends until the backend has been chosen, has failed and is out of the way for a while, and is chosen again.
 async fn outage(
     test: &LbTest,
     backend: &Node,
     fail: impl FnOnce(),
     mend: impl FnOnce() -> netlab::Result,
 ) -> netlab::Result<Outage> {
-    let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| answered_by(load, backend.name())).await?;
+    let load = test.start(Load::rate(200.0, Duration::from_secs(60)))?;
+    seen(&load, |load| answered_by(load, backend)).await?;
     let down = test.now();
     fail();
-    out_of_the_way(&load, backend, down).await?;
+    seen(&load, |load| answered_by_others(&load.since(down), backend)).await?;
+    let left = test.now();
+    seen(&load, |load| load.since(left).observations().len() >= MANY).await?;
     let up = test.now();
     mend()?;
-    seen(&load, |load| answered_by(&load.since(up), backend.name())).await?;
-    Ok(Outage { traffic: load.stop().await?, down, up })
+    seen(&load, |load| answered_by(&load.since(up), backend)).await?;
+    Ok(Outage { traffic: load.stop().await?, down, left, up })
 }
 
-/// Waits until the backend has not been chosen in the last of many answers, and no longer than it may be.
-async fn out_of_the_way(load: &Underway, backend: &Node, down: Duration) -> netlab::Result {
-    seen(load, |load| {
-        let later = load.since(down);
-        let last = later.observations().iter().rev().take(60);
-        let own = last
-            .clone()
-            .any(|request| request.backend() == Some(backend.name()) || request.backend().is_none());
-        last.len() == 60 && !own
-    })
-    .await
+/// Whether the last [`MANY`] requests were all answered, and by others.
+fn answered_by_others(traffic: &Traffic, than: &Node) -> bool {
+    let last = traffic.observations().iter().rev().take(MANY);
+    let others = |name: &str| name != than.name();
+    last.len() == MANY && last.clone().all(|request| request.backend().is_some_and(others))
 }
 
 /// HAProxy with backends of HTTP that are asked how they are.
@@ -91,12 +91,12 @@ async fn a_backend_that_fails_leaves_and_comes_back(
             first.set_status(200);
             Ok(first.resume()?)
         };
-        let Outage { traffic, down, up } = outage(&test, &web[0], || fail(first), mend).await?;
+        let Outage { traffic, down, left, up } = outage(&test, &web[0], || fail(first), mend).await?;
         println!("web1 {way}: {}", traffic.summary());
-        traffic.before(up).health("web1").leaves(down, NOTICED).holds()?;
+        traffic.before(up).health("web1").leaves(down, left - down).holds()?;
         traffic.health("web1").returns(up, NOTICED).holds()?;
         traffic.health("web1").flaps(2, 40).holds()?;
-        // Of those that it had when it failed, and that came before it was noticed, a third: 200 a second for NOTICED.
+        // What it had when it failed, and before that was noticed; the others answer all the while.
         traffic.loses(Misses::at_most(200).longest_gap(Duration::from_secs(1))).holds()?;
     }
     Ok(())
@@ -113,7 +113,7 @@ async fn failing_over_before_the_checks_notice(client: Node, lb: Node, web: [Nod
     HaProxy::start(&lb, &config).await?;
     let test = LbTest::new([&client], vips());
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| answered_by(load, "web1")).await?;
+    seen(&load, |load| answered_by(load, &web[0])).await?;
     let down = test.now();
     // Draining, for who is connected.
     serving[0].refuse();
@@ -122,7 +122,6 @@ async fn failing_over_before_the_checks_notice(client: Node, lb: Node, web: [Nod
     traffic.loses(Misses::none().longest_gap(Duration::from_secs(1))).holds()?;
     traffic.health("web1").leaves(down, Duration::ZERO).holds()?;
     let after = traffic.since(down);
-    let others: Vec<_> = equal(&web[1..]);
-    after.share(others).by_chance(crate::suite::FALSE_ALARM).holds()?;
+    after.share_equally(&web[1..]).by_chance(crate::suite::FALSE_ALARM).holds()?;
     Ok(())
 }

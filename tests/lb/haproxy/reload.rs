@@ -8,7 +8,7 @@ use netlab::prelude::*;
 
 use super::admin::Admin;
 use super::{Config, HaProxy};
-use crate::suite::{FALSE_ALARM, answered_by, equal, failing, seen, serve, vips};
+use crate::suite::{FALSE_ALARM, answered_by, failing, seen, serve, vips};
 
 /// HAProxy as a master with workers (`-W`).
 struct Master {
@@ -88,11 +88,11 @@ async fn a_reload_loses_nothing(client: Node, lb: Node, web: [Node; 3]) -> netla
     let (fresh, kept) = (fresh.stop().await?, kept.stop().await?);
     println!("{}", fresh.summary());
     fresh.loses(Misses::none().longest_gap(Duration::from_secs(1))).holds()?;
-    fresh.since(since).share(equal(&web[1..])).by_chance(FALSE_ALARM).holds()?;
+    fresh.since(since).share_equally(&web[1..]).by_chance(FALSE_ALARM).holds()?;
     // Old workers go on as long as they have connections.
     kept.loses(Misses::none()).holds()?;
     kept.affinity(Key::Connection).always().holds()?;
-    assert!(answered_by(&kept.since(since), web[0].name()));
+    assert!(answered_by(&kept.since(since), &web[0]));
     assert!(haproxy.process.is_running());
     Ok(())
 }
@@ -115,7 +115,7 @@ async fn stopping_and_starting_is_no_reload(client: Node, lb: Node, web: [Node; 
     seen(&load, |load| load.since(since).answers().count() >= 30).await?;
     let traffic = load.stop().await?;
     let verdicts =
-        [traffic.loses(Misses::none()), traffic.share(equal(&web)).ignoring_misses().by_chance(FALSE_ALARM)];
+        [traffic.loses(Misses::none()), traffic.share_equally(&web).ignoring_misses().by_chance(FALSE_ALARM)];
     println!("{}\n{}", traffic.summary(), verdicts[0]);
     assert_eq!(failing(verdicts), ["failover"]);
     Ok(())

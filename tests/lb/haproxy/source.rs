@@ -4,7 +4,7 @@ use netlab::lb::{LbTest, Load, Misses, Sees, who};
 use netlab::prelude::*;
 
 use super::{Config, HaProxy};
-use crate::suite::{equal, vips};
+use crate::suite::vips;
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn both_versions_show_the_client_and_its_port(
@@ -22,7 +22,7 @@ async fn both_versions_show_the_client_and_its_port(
         let traffic = LbTest::new([&client], vips).send(Load::requests(60).concurrency(1)).await?;
         println!("{version}: {}", traffic.summary());
         traffic.source(Sees::ClientAndPort).holds()?;
-        traffic.share(equal(&web)).exactly().holds()?;
+        traffic.share_equally(&web).exactly().holds()?;
         traffic.loses(Misses::none()).holds()?;
     }
     Ok(())
