@@ -16,6 +16,9 @@ const NOTICED: Duration = Duration::from_secs(5);
 /// So many answers without one of a backend: it is out of the way (a third of them is its share).
 const MANY: usize = 60;
 
+/// A way to fail.
+type Failing = fn(&Serving<Identity>);
+
 /// The going and coming back of one backend under load.
 struct Outage {
     traffic: Traffic,
@@ -80,7 +83,7 @@ async fn a_backend_that_fails_leaves_and_comes_back(
     let serving = asked_how_they_are(&lb, &web).await?;
     let test = LbTest::new([&client], vips()).over(Over::Http);
     let first = &serving[0];
-    let ways: [(&str, fn(&Serving<Identity>)); 4] = [
+    let ways: [(&str, Failing); 4] = [
         ("stops", Serving::stop),
         ("is killed", Serving::kill),
         ("hangs", Serving::hang),

@@ -16,7 +16,7 @@ async fn promised(client: &Node, lb: &Node, web: &[Node], config: &Config) -> ne
     Nginx::start(lb, Over::Http, config).await?;
     serving[2].refuse();
     let test = LbTest::new([client], [vips()[0]]).over(Over::Http);
-    let traffic = test.send(Load::requests(360).from(sources(12))).await?;
+    let traffic = test.send(Load::requests(720).from(sources(12))).await?;
     let verdicts = [
         traffic.share_equally(&web[..2]).ignoring_misses().by_chance(FALSE_ALARM),
         traffic.affinity(Key::Source).absent(2, FALSE_ALARM),

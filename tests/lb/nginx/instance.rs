@@ -71,7 +71,8 @@ pub async fn stream_module(on: &Node) -> netlab::Result<String> {
     if words.clone().any(|word| word == "--with-stream") {
         return Ok(String::new());
     }
-    let folder = words.find_map(|word| word.strip_prefix("--modules-path=")).unwrap_or("/usr/lib/nginx/modules");
+    let folder =
+        words.find_map(|word| word.strip_prefix("--modules-path=")).unwrap_or("/usr/lib/nginx/modules");
     let module = Path::new(folder).join("ngx_stream_module.so");
     let found = if module.exists() { Ok(()) } else { Err(format!("no `{}`", module.display())) };
     netlab::requires("nginx-stream", found, "install nginx's stream module (Debian: libnginx-mod-stream)");
