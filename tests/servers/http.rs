@@ -198,6 +198,8 @@ async fn what_goes_wrong_has_its_kind(client: Node, web: Node) -> netlab::Result
         server.hang();
         assert_eq!(kind_within(http2, SILENCE).await, ErrorKind::TimedOut);
         server.resume()?;
+        // What hung is served now, though nobody waits for it any more; it is counted.
+        server.until(|seen| seen.open == 0).await?;
         // Ended in the middle of an answer.
         for (rst, expected) in [(true, ErrorKind::ConnectionReset), (false, ErrorKind::UnexpectedEof)] {
             server.set_delay(Duration::from_secs(1000));
