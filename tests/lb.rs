@@ -4,12 +4,16 @@
 mod anycast;
 #[path = "lb/faults.rs"]
 mod faults;
+#[path = "lb/flows.rs"]
+mod flows;
 #[path = "lb/kinds.rs"]
 mod kinds;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/relay.rs"]
+mod relay;
 #[path = "lb/suite.rs"]
 mod suite;
 

@@ -147,7 +147,7 @@ async fn changes_under_load<B: Balancer>(
 }
 
 /// Waits until a load has come to something.
-async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
+pub async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
     eventually(Duration::from_secs(10), async || {
         let so_far = load.so_far();
         if what(&so_far) { Ok(()) } else { Err(netlab::Error::msg(so_far.summary())) }
