@@ -20,7 +20,7 @@
 //! #     }),
 //! # }).collect();
 //! // At random, and wrong about a good balancer once in a million runs:
-//! traffic.share([("web1", 1), ("web2", 1), ("web3", 1)]).by_chance(1e-6).holds()?;
+//! traffic.share_equally(["web1", "web2", "web3"]).by_chance(1e-6).holds()?;
 //! # Ok::<(), netlab_lb::Failed>(())
 //! ```
 //!

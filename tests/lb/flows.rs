@@ -52,7 +52,7 @@ async fn flows_of_a_removed_backend(client: Node, lb: Node, web: [Node; 3]) -> n
         let before = traffic.before(removed);
         before.affinity(Key::SourceAndPort).always().holds()?;
         before.loses(Misses::none()).holds()?;
-        let stale = traffic.removal("web1", removed).forgotten_within(Duration::from_millis(50));
+        let stale = traffic.removal(&web[0], removed).forgotten_within(Duration::from_millis(50));
         println!("{fault:?}: {stale}");
         assert!(stale.to_string().contains(row), "{stale}");
         assert_eq!(failing([stale]), failed);
@@ -71,7 +71,7 @@ async fn connection_tracking_keeps_flows(client: Node, lb: Node, web: [Node; 3])
     balance(&lb, &web).await?;
     let test = LbTest::new([&client], [([10, 1, 0, 254], 80).into()]).over(Over::Udp);
     let (traffic, removed) = removed(&test, async || balance(&lb, &web[1..]).await).await?;
-    let stale = traffic.removal("web1", removed).forgotten_within(Duration::from_millis(50));
+    let stale = traffic.removal(&web[0], removed).forgotten_within(Duration::from_millis(50));
     assert!(stale.to_string().contains("still answered by web1                      4"), "{stale}");
     assert_eq!(failing([stale]), ["stale flows"]);
     Ok(())

@@ -99,9 +99,9 @@ impl Removal<'_> {
                 requests.iter().partition(|request| request.sent <= end);
             let its_own = earlier
                 .iter()
+                .rev()
                 .filter(|request| request.sent < *removed)
-                .filter_map(|request| request.backend())
-                .last();
+                .find_map(|request| request.backend());
             if its_own == Some(backend) {
                 had += 1;
                 let Some(fate) = Fate::of(&later, backend) else { continue };
