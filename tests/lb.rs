@@ -4,6 +4,8 @@
 mod anycast;
 #[path = "lb/faults.rs"]
 mod faults;
+#[path = "lb/flows.rs"]
+mod flows;
 #[path = "lb/haproxy/mod.rs"]
 mod haproxy;
 #[path = "lb/kinds.rs"]
@@ -14,6 +16,8 @@ mod nginx;
 mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/relay.rs"]
+mod relay;
 #[path = "lb/suite.rs"]
 mod suite;
 

@@ -33,8 +33,8 @@ mod summary;
 mod traffic;
 
 pub use checks::{
-    Affinity, Disruption, Drain, Failed, Health, Misses, ReturnPath, Sees, Sent, SentBy, Share, Table,
-    Verdict, same_choice,
+    Affinity, Disruption, Drain, Failed, Health, Misses, Removal, ReturnPath, Sees, Sent, SentBy, Share,
+    Table, Verdict, same_choice,
 };
 pub use load::{LbTest, Load, LoadError, Over, Underway, Watch, Who, who};
 pub use observation::{Answer, Bytes, Key, KeyValue, Miss, Observation};

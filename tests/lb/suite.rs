@@ -171,7 +171,7 @@ async fn changes_under_load<B: Balancer>(
     Ok(())
 }
 
-/// Waits until a load under way has come to something.
+/// Waits until a load has come to something.
 pub async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
     eventually(Duration::from_secs(10), async || {
         let so_far = load.so_far();
