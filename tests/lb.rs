@@ -2,9 +2,17 @@
 
 #[path = "lb/faults.rs"]
 mod faults;
+#[path = "lb/ipvs.rs"]
+mod ipvs;
+#[path = "lb/ipvs_services.rs"]
+mod ipvs_services;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/netlink.rs"]
+mod netlink;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/tunnel.rs"]
+mod tunnel;
 
 netlab::main!();
