@@ -12,6 +12,8 @@ mod kinds;
 mod netlink;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/suite.rs"]
+mod suite;
 #[path = "lb/tunnel.rs"]
 mod tunnel;
 

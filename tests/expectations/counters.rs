@@ -226,3 +226,129 @@ async fn what_comes_to_tables_and_goes_is_told(lab: Lab) -> netlab::Result {
     assert!(wrong.ends_with("\n  ✗  + ..route..\n  nothing has come or gone"), "{wrong}");
     Ok(())
 }
+
+/// Of each table a number that is right, one that is wrong, and what it says then.
+#[netlab::test(topology = NAT)]
+async fn how_many_came_to_tables_and_went_is_told(lab: Lab) -> netlab::Result {
+    let [client, far, gate] = ["client", "far", "gate"].map(|name| lab.node(name));
+    let (client, far, gate) = (client?, far?, gate?);
+    let before = gate.tables()?;
+    client.ping(far.addr4()).await?;
+    let ping = client.udp_socket("0.0.0.0:5000").await?;
+    ping.send_to(b"?", (far.addr(), 9)).await?;
+    let changes = eventually(LONG, async || {
+        let changes = before.changed()?;
+        changes.clone().flows("udp ", 1).check()?;
+        Ok::<_, netlab::Error>(changes)
+    })
+    .await?;
+    changes
+        .clone()
+        .neighbours("10.", 0)
+        .neighbours("203.0.113.1 dev eth1", 1)
+        .flows("", 2)
+        .routes("", 0)
+        .check()?;
+    assert_eq!((changes.before().flows.len(), changes.after().flows.len()), (0, 2));
+    assert_eq!(changes.before().routes, changes.after().routes);
+
+    far.command("ip").args(["route", "add", "blackhole", "198.51.100.0/24"]).status().await?;
+    let before = far.tables()?;
+    far.command("ip").args(["route", "del", "blackhole", "198.51.100.0/24"]).status().await?;
+    let listeners = [far.tcp_listener("0.0.0.0:80").await?, far.tcp_listener("0.0.0.0:81").await?];
+    let changes = before.changed()?;
+    changes.clone().routes("blackhole", -1).routes("", ..=-1).sockets("tcp LISTEN", 2).check()?;
+    drop(listeners);
+    let wrong = changes
+        .routes("blackhole", ..=-2)
+        .routes("", -1)
+        .sockets("tcp LISTEN", 3..)
+        .neighbours("", 0)
+        .flows("tcp", 1..=2)
+        .fdb("", 0)
+        .appeared("0.0.0.0:82")
+        .check();
+    insta::assert_snapshot!(wrong.unwrap_err(), @r"
+    node `far`: its tables did not change as expected
+      entries              before  after  expected    change
+      route `blackhole`    1       0      -2 or less  ✗ -1
+      any route            4       3      -1          ✓ -1
+      socket `tcp LISTEN`  0       2      +3 or more  ✗ +2
+      any neighbour        1       1      +0          ✓ +0
+      flow `tcp`           0       0      +1 to +2    ✗ +0
+      any fdb                             +0          ✗ no such table
+      node `far` has no forwarding table: a net has one
+      ✗  + ..0.0.0.0:82..
+      what came and went:
+        - route blackhole 198.51.100.0/24 proto boot
+        + socket tcp LISTEN 0.0.0.0:80
+        + socket tcp LISTEN 0.0.0.0:81
+    ");
+    Ok(())
+}
+
+/// A bridge learns where a node is from what it sends, and forgets it when the wire goes down.
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
+async fn what_a_bridge_learns_and_forgets_is_told(lab: Lab, a: Node, b: Node) -> netlab::Result {
+    let ip = async |args: &str| a.command("ip").args(args.split(' ')).status().await;
+    let lan = lab.net("lan")?;
+    // An address that it cannot have heard of before.
+    let before = lan.tables()?;
+    assert!(ip("link set eth0 address 02:00:00:00:00:99").await?.success());
+    a.ping(&b).await?;
+    let learned = lan.tables()?;
+    before
+        .changed()?
+        .fdb("02:00:00:00:00:99 ", 1)
+        .fdb("(node a)", 1..=2)
+        .appeared("fdb 02:00:00:00:00:99")
+        .check()?;
+    assert!(ip("link set eth0 down").await?.success());
+    eventually(LONG, async || {
+        learned
+            .changed()?
+            .fdb("02:00:00:00:00:99", -1)
+            .fdb("(node a)", ..=-1)
+            .check()
+            .map_err(netlab::Error::from)
+    })
+    .await?;
+
+    let entries = lan.fdb()?;
+    let wrong =
+        before.changed()?.fdb("node c", 1).routes("", 0).sockets("tcp", 0).check().unwrap_err().to_string();
+    let rows: Vec<_> = wrong.lines().take(6).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    net `lan`: its tables did not change as expected
+      entries       before  after  expected  change
+      fdb `node c`  0       0      +1        ✗ +0
+      any route                    +0        ✗ no such table
+      socket `tcp`                 +0        ✗ no such table
+      net `lan` has a forwarding table, and no routes: nodes have
+    ");
+    assert!(entries.iter().all(|entry| !entry.learned || entry.node.as_deref() == Some("b")), "{entries:?}");
+    Ok(())
+}
+
+/// netlab reads nf_tables; what `iptables-legacy` has is named, so that nobody takes its absence for a count of none.
+#[netlab::test(topology = "node a")]
+async fn rules_that_are_not_read_are_told(a: Node) -> netlab::Result {
+    assert_eq!(a.counters()?.unread, Vec::<String>::new());
+    for (family, args) in [("iptables", "-A INPUT"), ("ip6tables", "-t mangle -A INPUT")] {
+        let program = netlab::requires_program(&format!("{family}-legacy"));
+        let command =
+            a.command(&program).args(args.split(' ')).env("XTABLES_LOCKFILE", a.dir()?.join("lock"));
+        let output = command.output().await?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        let added = if output.status.success() { Ok(()) } else { Err(error.trim()) };
+        netlab::requires("iptables-legacy", added, "a kernel with `CONFIG_IP_NF_IPTABLES_LEGACY`");
+    }
+    let counters = a.counters()?;
+    assert_eq!(counters.unread, ["ip filter", "ip6 mangle"]);
+    assert_eq!(
+        counters.rule("INPUT").unwrap_err().to_string(),
+        "node `a` has no rule like `INPUT`; no rule there has a counter\n  rules of iptables-legacy are not read; its tables there: \
+         ip filter, ip6 mangle"
+    );
+    Ok(())
+}

@@ -3,44 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netlab::lb::{Key, LbTest, Load, Misses, Sees, Traffic, Verdict, who};
+use netlab::lb::{Key, LbTest, Load, Misses, Over, Sees, Traffic, Verdict};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Proxy};
-
-/// How often a right balancer may fail a check of chance.
-const FALSE_ALARM: f64 = 1e-9;
-
-/// Client addresses `10.1.0.1` and up, all on one node.
-fn sources(number: u8) -> Vec<SocketAddr> {
-    (1..=number).map(|last| ([10, 1, 0, last], 0).into()).collect()
-}
+use crate::suite::{FALSE_ALARM, equal, failing, serve, sources};
 
 /// Backends, and before them a balancer that does round robin.
 async fn bench(client: &Node, lb: &Node, web: &[Node], fault: Fault) -> netlab::Result<LbTest> {
-    serve(web).await?;
+    serve(web, Over::Tcp).await?;
     Proxy::start(lb, 80, web, Choice::RoundRobin, fault).await?;
     Ok(LbTest::new([client], [vip(80)]))
 }
 
-async fn serve(web: &[Node]) -> netlab::Result {
-    for backend in web {
-        backend.serve(who(80, backend.name())).await?;
-    }
-    Ok(())
-}
-
 fn vip(port: u16) -> SocketAddr {
     ([10, 1, 0, 254], port).into()
-}
-
-fn equal(web: &[Node]) -> Vec<(String, u64)> {
-    web.iter().map(|backend| (backend.name().to_owned(), 1)).collect()
-}
-
-/// The names of the checks that fail.
-fn failing(verdicts: impl IntoIterator<Item = Verdict>) -> Vec<&'static str> {
-    verdicts.into_iter().filter(|verdict| !verdict.is_ok()).map(|verdict| verdict.check()).collect()
 }
 
 /// What holds of round robin.
@@ -105,7 +82,7 @@ async fn a_source_other_than_promised(client: Node, lb: Node, web: [Node; 3]) ->
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn clients_that_move_without_reason(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
-    serve(&web).await?;
+    serve(&web, Over::Tcp).await?;
     let expected = [(Choice::BySource, &[][..]), (Choice::BySourceModulo, &["disruption"])];
     for (port, (choice, expected)) in (80..).zip(expected) {
         let proxy = Proxy::start(&lb, port, &web, choice, Fault::None).await?;
@@ -128,7 +105,7 @@ async fn draining_in_two_halves(client: Node, lb: Node, web: [Node; 3]) -> netla
         (Fault::IgnoresDrain, &["drain, nothing new"]),
         (Fault::CutsOnDrain, &["drain, open connections"]),
     ];
-    serve(&web).await?;
+    serve(&web, Over::Tcp).await?;
     for (port, (fault, expected)) in (80..).zip(expected) {
         let proxy = Proxy::start(&lb, port, &web, Choice::RoundRobin, fault).await?;
         let test = LbTest::new([&client], [vip(port)]);

@@ -7,14 +7,7 @@ use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, who};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Proxy};
-
-fn vips() -> [SocketAddr; 2] {
-    [([10, 1, 0, 254], 80).into(), ([0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xfe], 80).into()]
-}
-
-fn equal(web: &[Node]) -> Vec<(String, u64)> {
-    web.iter().map(|backend| (backend.name().to_owned(), 1)).collect()
-}
+use crate::suite::{equal, vips};
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use netlab::lb::{Miss, Over, Sees};
 use netlab::prelude::*;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::suite::{Balancer, Promises, vips, whole};
 
 /// How it chooses a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +51,8 @@ pub struct Proxy {
 struct State {
     choice: Choice,
     fault: Fault,
-    /// With whether it is drained.
-    backends: Vec<(SocketAddr, bool)>,
+    /// With their weights; 0 is drained.
+    backends: Vec<(SocketAddr, u32)>,
     accepted: u64,
     sticky: BTreeMap<std::net::IpAddr, SocketAddr>,
     open: Vec<(SocketAddr, tokio::task::AbortHandle)>,
@@ -63,7 +67,7 @@ impl Proxy {
         choice: Choice,
         fault: Fault,
     ) -> netlab::Result<Self> {
-        let backends = backends.iter().map(|backend| (SocketAddr::new(backend.addr(), 80), false)).collect();
+        let backends = backends.iter().map(|backend| (SocketAddr::new(backend.addr(), 80), 1)).collect();
         let state = State { choice, fault, backends, accepted: 0, sticky: BTreeMap::new(), open: Vec::new() };
         let proxy = Self { state: Arc::new(Mutex::new(state)) };
         let listener = on.tcp_listener(("::", port)).await?;
@@ -82,11 +86,7 @@ impl Proxy {
         let mut state = self.state.lock().unwrap();
         let addr = SocketAddr::new(backend.addr(), 80);
         if state.fault != Fault::IgnoresDrain {
-            state
-                .backends
-                .iter_mut()
-                .filter(|(other, _)| *other == addr)
-                .for_each(|(_, drained)| *drained = true);
+            state.backends.iter_mut().filter(|(other, _)| *other == addr).for_each(|(_, weight)| *weight = 0);
         }
         if state.fault == Fault::CutsOnDrain {
             state.open.iter().filter(|(other, _)| *other == addr).for_each(|(_, task)| task.abort());
@@ -97,6 +97,12 @@ impl Proxy {
     pub fn remove(&self, backend: &Node) {
         let addr = SocketAddr::new(backend.addr(), 80);
         self.state.lock().unwrap().backends.retain(|(other, _)| *other != addr);
+    }
+
+    /// What the backends weigh from now on; 0 is drained.
+    pub fn weigh(&self, weights: &[(&Node, u32)]) {
+        let weigh = |(backend, weight): &(&Node, u32)| (SocketAddr::new(backend.addr(), 80), *weight);
+        self.state.lock().unwrap().backends = weights.iter().map(weigh).collect();
     }
 
     async fn serve(self, listener: TcpListener) -> io::Result<()> {
@@ -118,8 +124,8 @@ async fn forward(mut client: TcpStream, backend: SocketAddr) -> io::Result<()> {
 impl State {
     fn choose(&mut self, peer: SocketAddr) -> Option<SocketAddr> {
         self.accepted += 1;
-        let mut usable: Vec<SocketAddr> =
-            self.backends.iter().filter(|(_, drained)| !drained).map(|(addr, _)| *addr).collect();
+        let by_weight = |&(addr, weight)| std::iter::repeat_n(addr, weight as usize);
+        let mut usable: Vec<SocketAddr> = self.backends.iter().flat_map(by_weight).collect();
         match self.fault {
             Fault::NeverTheLast => drop(usable.pop()),
             Fault::Drops(one_in) if self.accepted.is_multiple_of(one_in) => return None,
@@ -150,4 +156,31 @@ impl State {
         }
         chosen
     }
+}
+
+impl Balancer for Proxy {
+    fn promises() -> Promises {
+        Promises {
+            over: Over::Tcp,
+            vips: vips().to_vec(),
+            exact: true,
+            sees: Sees::Balancer([10, 2, 0, 254].into()),
+            none_left: vec![Miss::Closed, Miss::Reset],
+            notices: Duration::ZERO,
+        }
+    }
+
+    async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self> {
+        Self::start(lb, 80, web, Choice::RoundRobin, Fault::None).await
+    }
+
+    async fn set_weights(&mut self, weights: &[(&Node, u32)]) -> netlab::Result {
+        self.weigh(weights);
+        Ok(())
+    }
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn the_toolkit_run_whole(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    whole::<Proxy>(&client, &lb, &web).await
 }

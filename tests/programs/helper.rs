@@ -53,12 +53,12 @@ fn in_a_child(addr: &str) -> io::Result<()> {
     std::process::Command::new("sh").args(["-c", &script]).status().map(drop)
 }
 
-/// The protocol of sd_listen_fds(3).
+/// The protocol of sd_listen_fds_with_names(3).
 fn passed() -> io::Result<()> {
     if variable("LISTEN_PID") != std::process::id().to_string() {
         return Err(io::Error::other(format!("LISTEN_PID is {}", variable("LISTEN_PID"))));
     }
-    println!("{} sockets", variable("LISTEN_FDS"));
+    println!("{} sockets: {}", variable("LISTEN_FDS"), variable("LISTEN_FDNAMES"));
     loop {
         let connection = accept(3)?;
         let answer = format!("{} {}", variable("NETLAB_NODE"), std::process::id());

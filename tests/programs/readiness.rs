@@ -165,12 +165,13 @@ async fn a_notification(a: Node) -> netlab::Result {
 
 #[netlab::test(topology = "net lan 10.0.0.0/24; node web lan; node client lan")]
 async fn sockets_are_passed(web: Node, client: Node) -> netlab::Result {
-    let server = helper(&web, "passed").listen((&web, 80)).listen("0.0.0.0:81").listen_udp("0.0.0.0:53");
+    let server = helper(&web, "passed").env("LISTEN_FDNAMES", "inherited").listen((&web, 80));
+    let server = server.listen_named("admin socket", "0.0.0.0:81").listen_udp_named("dns", "0.0.0.0:53");
     let server = server.ready_when(ready::all([ready::port(80), ready::udp_port(53)])).start().await?;
     let mut answer = String::new();
     client.tcp_connect("web:80").await?.read_to_string(&mut answer).await?;
     assert_eq!(answer, format!("web {}", server.pid()));
-    assert_eq!(server.log()?, "3 sockets\n");
+    assert_eq!(server.log()?, "3 sockets: unknown:admin socket:dns\n");
     // They are the program's alone.
     server.kill()?;
     server.wait(PATIENCE).await?;
@@ -182,6 +183,11 @@ async fn sockets_are_passed(web: Node, client: Node) -> netlab::Result {
             .contains("the socket on 10.9.9.9:80/tcp that is to be passed to it: cannot assign"),
         "{error:#}"
     );
+    for name in ["a:b", "", "tab\t", "höchst", &"x".repeat(256)] {
+        let error = helper(&web, "passed").listen_named(name, "0.0.0.0:80").start().await.unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.ends_with("without `:`") && text.contains("is no name for a socket"), "{text}");
+    }
     let error = web.command("/no-such-program").listen("0.0.0.0:80").start().await.unwrap_err();
     assert!(format!("{error:#}").contains("no such file"), "{error:#}");
     let error = web.command("no-such-program").listen("0.0.0.0:80").start().await.unwrap_err();

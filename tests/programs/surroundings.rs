@@ -83,6 +83,32 @@ async fn it_has_what_it_is_allowed(a: Node) -> netlab::Result {
     Ok(())
 }
 
+/// In a sandbox of one user, as of an ordinary user without a range of others, a daemon that drops its privileges fails in its own
+/// words, and the error has netlab's behind them.
+#[netlab::test(topology = "node a")]
+async fn who_cannot_become_another_user_is_told_what_mends_it(a: Node) -> netlab::Result {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    let of_one = map.split_ascii_whitespace().last() == Some("1");
+    let told = |error: netlab::ProgramError| error.to_string().contains("\n  hint: it speaks of `");
+    let words = "setgid(33) failed (22: Invalid argument)";
+    let says = |words: &str, status| sh(&a, &format!("echo '{words}' >&2; exit {status}"));
+    assert_eq!(told(says(words, 1).ready_when(ready::port(80)).start().await.unwrap_err()), of_one);
+    let failed = says(words, 1).start().await?;
+    let error = failed.wait_success(PATIENCE).await.unwrap_err();
+    assert_eq!(error.last_lines(), [words]);
+    assert_eq!(told(error), of_one);
+    // What ends well, or fails by something else, has no such trouble.
+    assert!(!told(says(words, 0).ready_when(ready::port(80)).start().await.unwrap_err()));
+    assert!(!told(says("out of memory", 1).ready_when(ready::port(80)).start().await.unwrap_err()));
+
+    // The words of a program that is everywhere.
+    let file = a.file("file", "")?;
+    let chown = a.command("chown").arg("7").arg(file).start().await?;
+    assert_eq!(chown.wait(PATIENCE).await?.success(), !of_one);
+    assert_eq!(chown.wait_success(PATIENCE).await.is_err_and(told), of_one);
+    Ok(())
+}
+
 #[netlab::test(topology = "
     net  lan  10.0.0.0/24 fd00::/64
     net  back 10.1.0.0/24
@@ -113,6 +139,59 @@ fd00::1 10.1.0.1 10.0.0.0/24 fd00::/64 {{kept.as}} ${{shell.like}} {{}}
     assert!(
         mounts.lines().any(|line| line.contains(&format!(" {mount} ")) && line.contains(" - tmpfs ")),
         "{mounts}"
+    );
+    Ok(())
+}
+
+/// As the configurations of HAProxy and nginx list their servers.
+#[netlab::test(topology = "
+    net  lan  10.0.0.0/24 fd00::/64
+    net  back 10.1.0.0/24
+    node lb   lan=.1 back=.1
+    node web[3] back=.11
+    node db[1]  back=.21
+")]
+fn a_line_is_repeated_for_each_node_of_an_array(lb: Node) -> netlab::Result {
+    let text = "\
+backend app
+    server {web[*].name} {web[*].addr}:80 check  # of {node.name}
+    server {db[*].name} {db[*].addr.back}:80 backup
+upstream app {
+    server {web[*].addr4.back}:80; }
+{{web[*].addr}} ${web[*].addr}
+last {web[*].name}";
+    let expected = "\
+backend app
+    server web1 10.1.0.11:80 check  # of lb
+    server web2 10.1.0.12:80 check  # of lb
+    server web3 10.1.0.13:80 check  # of lb
+    server db1 10.1.0.21:80 backup
+upstream app {
+    server 10.1.0.11:80; }
+    server 10.1.0.12:80; }
+    server 10.1.0.13:80; }
+{web[*].addr} ${web[*].addr}
+last web1
+last web2
+last web3";
+    assert_eq!(fs::read_to_string(lb.file("lb.conf", text)?)?, expected);
+
+    let wrong = "{web[*].adr}\n{wed[*].addr} {web[*].name}\n{web.addr}\n{web[*].name} {db[*].name}\n{wed[*].addr}\n{web[*].addr6}";
+    let error = lb.file("x", wrong).unwrap_err().to_string();
+    let lines: Vec<_> = error.lines().map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "node `lb`: file `x`: line 1: `{web[*].adr}`: `adr` is nothing of a node; words here: name, addr, addr4, addr6, dir (did \
+             you mean `addr`?), and `addr.NET` and the like",
+            "line 2: it cannot be repeated for several arrays at once: `wed`, `web`",
+            "line 3: `{web.addr}`: `web` is an array of nodes: `{web1...}` is one, `{web[*]...}` repeats the line for each",
+            "line 4: it cannot be repeated for several arrays at once: `web`, `db`",
+            "line 5: `{wed[*]..}`: no array of nodes is called `wed`; arrays here: web, db (did you mean `web`?)",
+            "line 6: `{web[*].addr6}`: node `web1` has no IPv6 address",
+            "line 6: `{web[*].addr6}`: node `web2` has no IPv6 address",
+            "line 6: `{web[*].addr6}`: node `web3` has no IPv6 address",
+        ]
     );
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! A balancer under test, with its clients.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use netlab_runtime::lab::Node;
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::conversation::Over;
 use super::spec::{Connections, Load};
-use super::worker::Worker;
+use super::worker::{Shared, Worker};
 use crate::traffic::Traffic;
 
 /// A balancer under test: its clients, the addresses it is reached at, and what is spoken. Of the balancer itself nothing is known.
@@ -102,8 +102,7 @@ impl LbTest {
             Connections::Kept(number) => number,
         };
         let workers = workers.min(usize::try_from(total).unwrap_or(usize::MAX));
-        let stop = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(super::worker::Shared {
+        let shared = Arc::new(Shared {
             load,
             over: self.over,
             vips: self.vips.clone(),
@@ -111,10 +110,11 @@ impl LbTest {
             started: Instant::now(),
             connections: Arc::clone(&self.connections),
             next: AtomicU64::new(0),
-            stop: Arc::clone(&stop),
+            stop: AtomicBool::new(false),
+            seen: Mutex::default(),
             workers: workers as u64,
         });
-        let handles = (0..workers).map(|number| {
+        let send = |number: usize| {
             let sender = &senders[number % senders.len()];
             let sources: Vec<SocketAddr> = match &sender.sources {
                 // Each source is used by one worker alone, or its ports would be taken.
@@ -127,8 +127,8 @@ impl LbTest {
                 None => Vec::new(),
             };
             sender.client.spawn(Worker::new(Arc::clone(&shared), number as u64, sources).run())
-        });
-        Ok(Underway { handles: handles.collect(), stop })
+        };
+        Ok(Underway { handles: (0..workers).map(send).collect(), shared })
     }
 
     /// Who sends from where: the clients that have the sources, or all of them from any.
@@ -169,22 +169,27 @@ fn describe(client: &Node) -> String {
 #[derive(Debug)]
 #[must_use = "a load that nobody finishes is not judged"]
 pub struct Underway {
-    handles: Vec<JoinHandle<Vec<crate::observation::Observation>>>,
-    stop: Arc<AtomicBool>,
+    handles: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
 }
 
 impl Underway {
+    /// What has come of it so far, without the requests that are not yet answered.
+    pub fn so_far(&self) -> Traffic {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// Waits until all of it is answered or has failed.
     ///
     /// # Errors
     ///
     /// A worker panicked.
     pub async fn finish(self) -> Result<Traffic, LoadError> {
-        let mut observations = Vec::new();
         for handle in self.handles {
-            observations.extend(handle.await.map_err(|_panic| LoadError::Worker)?);
+            handle.await.map_err(|_panic| LoadError::Worker)?;
         }
-        Ok(observations.into_iter().collect())
+        let seen = std::mem::take(&mut *self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(seen.into_iter().collect())
     }
 
     /// Sends no more, and waits for what is under way.
@@ -193,7 +198,7 @@ impl Underway {
     ///
     /// As [`finish`](Self::finish).
     pub async fn stop(self) -> Result<Traffic, LoadError> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         self.finish().await
     }
 }

@@ -1,8 +1,8 @@
 //! One of those that send a load: it asks, waits for the answer, and writes down what it saw.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use netlab_runtime::settings::scaled;
@@ -24,7 +24,9 @@ pub(super) struct Shared {
     pub connections: Arc<AtomicU64>,
     /// The request that is next, where any worker may take it.
     pub next: AtomicU64,
-    pub stop: Arc<AtomicBool>,
+    pub stop: AtomicBool,
+    /// What came of requests, as far as they are done.
+    pub seen: Mutex<Vec<Observation>>,
     pub workers: u64,
 }
 
@@ -36,16 +38,15 @@ pub(super) struct Worker {
     asked: u64,
     open: Option<(u64, Conversation)>,
     cookie: Option<String>,
-    seen: Vec<Observation>,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: u64, sources: Vec<SocketAddr>) -> Self {
-        Self { shared, number, sources, asked: 0, open: None, cookie: None, seen: Vec::new() }
+        Self { shared, number, sources, asked: 0, open: None, cookie: None }
     }
 
-    /// Sends its part, and gives what came of it.
-    pub(super) async fn run(mut self) -> Vec<Observation> {
+    /// Sends its part, and writes down what comes of it.
+    pub(super) async fn run(mut self) {
         while let Some(request) = self.take() {
             if let Some(due) = self.shared.load.due(request) {
                 tokio::time::sleep_until((self.shared.started + due).into()).await;
@@ -55,7 +56,6 @@ impl Worker {
             }
             self.request(request).await;
         }
-        self.seen
     }
 
     /// The next request that is this worker's. With connections that are kept each has its own, so that all of them are used to the end.
@@ -95,7 +95,8 @@ impl Worker {
         if outcome.is_err() || self.shared.load.connections == Connections::Fresh {
             self.open = None;
         }
-        self.seen.push(Observation { source, sent, took, connection, outcome });
+        let observation = Observation { source, sent, took, connection, outcome };
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(observation);
     }
 
     /// Where the next connection comes from, if that is not left to the kernel.

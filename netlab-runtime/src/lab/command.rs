@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command as TokioCommand};
 use tokio::runtime::Handle;
 
-use super::program::{self, As, Limit, Options, Process, ProgramError};
+use super::program::{self, As, Limit, Options, Passed, Process, ProgramError};
 use super::ready::{self, Ready};
 use super::thread::detached;
 use super::{LabError, Node, ToEndpoint};
@@ -48,7 +48,8 @@ use crate::sys::namespace;
 /// It runs as root of the sandbox. Whether it may become another user, as daemons do that drop their privileges, depends: where root
 /// runs the tests, it may; elsewhere if the user has a range in `/etc/subuid` and `/etc/subgid` and `newuidmap` is installed
 /// (`cargo netlab doctor` says). Without these there is but one user in the sandbox, and `setuid`, `setgroups` and `chown` to any other
-/// fail with `EINVAL` or `EPERM`, which the program reports in its own words. [`user`](Self::user) says it in netlab's.
+/// fail with `EINVAL` or `EPERM`, which the program reports in its own words; the error has a hint behind them, where they name the
+/// call. [`user`](Self::user) says it in netlab's.
 ///
 /// # Teardown
 ///
@@ -154,17 +155,36 @@ impl Command {
     }
 
     /// Passes it a TCP socket that listens in the node already, by the protocol of sd_listen_fds(3): the sockets passed are
-    /// descriptors 3 and up in the order of the calls, `LISTEN_FDS` is their number, `LISTEN_PID` its process id.
+    /// descriptors 3 and up in the order of the calls, `LISTEN_FDS` is their number, `LISTEN_PID` its process id,
+    /// `LISTEN_FDNAMES` their names, where this one is `unknown`.
     ///
     /// From the start on, connections wait in the socket's queue until the program accepts them.
-    pub fn listen(mut self, on: impl ToEndpoint) -> Self {
-        self.options.sockets.push((Protocol::Tcp, on.to_endpoint()));
-        self
+    pub fn listen(self, on: impl ToEndpoint) -> Self {
+        self.pass(Protocol::Tcp, None, on)
     }
 
     /// Passes it a UDP socket, as [`listen`](Self::listen).
-    pub fn listen_udp(mut self, on: impl ToEndpoint) -> Self {
-        self.options.sockets.push((Protocol::Udp, on.to_endpoint()));
+    pub fn listen_udp(self, on: impl ToEndpoint) -> Self {
+        self.pass(Protocol::Udp, None, on)
+    }
+
+    /// As [`listen`](Self::listen), with a name for sd_listen_fds_with_names(3), as `FileDescriptorName=` gives it in
+    /// systemd.socket(5): several sockets may have the same.
+    ///
+    /// # Errors
+    ///
+    /// When it is started: the name is empty, longer than 255 bytes, or has a `:` or what is no printable character of ASCII.
+    pub fn listen_named(self, name: impl Into<String>, on: impl ToEndpoint) -> Self {
+        self.pass(Protocol::Tcp, Some(name.into()), on)
+    }
+
+    /// As [`listen_udp`](Self::listen_udp), with a name as [`listen_named`](Self::listen_named).
+    pub fn listen_udp_named(self, name: impl Into<String>, on: impl ToEndpoint) -> Self {
+        self.pass(Protocol::Udp, Some(name.into()), on)
+    }
+
+    fn pass(mut self, protocol: Protocol, name: Option<String>, on: impl ToEndpoint) -> Self {
+        self.options.sockets.push(Passed { protocol, name, on: on.to_endpoint() });
         self
     }
 

@@ -2,10 +2,10 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::ops::{RangeFrom, RangeInclusive, RangeToInclusive};
 
+use super::change::Change;
 use super::expect::table;
-use super::{LabError, Node};
+use super::{Bounds, LabError, Node};
 use crate::kernel::inspect::{InterfaceCounters, QdiscCounters, RuleCounters};
 
 /// What the kernel has counted in a node at one moment: [`Node::counters`].
@@ -25,8 +25,11 @@ pub struct Counters {
     pub interfaces: Vec<InterfaceCounters>,
     /// By queueing discipline; none on a kernel without them.
     pub qdiscs: Vec<QdiscCounters>,
-    /// By rule of nf_tables, those with a counter: all that netlab makes.
+    /// By rule of nf_tables, those with a counter: all that netlab makes, and all of `iptables` where that is its successor for
+    /// nf_tables (`iptables --version` says `nf_tables`).
     pub rules: Vec<RuleCounters>,
+    /// Tables of `iptables-legacy` that are there, as in `ip filter`: what their rules count is not read.
+    pub unread: Vec<String>,
 }
 
 /// Counters before and after, and how they are to have changed; made by [`Counters::changed`], to be ended with
@@ -36,29 +39,13 @@ pub struct Counters {
 pub struct Changes {
     before: Counters,
     after: Counters,
-    rows: Vec<Row>,
-}
-
-/// By how much something is to change: a number, or a range such as `1..`, `..=3` or `2..=4`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    low: u64,
-    high: Option<u64>,
+    rows: Vec<Change>,
 }
 
 /// Counters that did not change as expected. Its `Display` is a table of all that was expected.
 pub struct WrongChange {
     node: String,
-    rows: Vec<Row>,
-}
-
-/// One expected change.
-#[derive(Clone, Debug)]
-struct Row {
-    what: String,
-    /// Before and after; or why there is no such counter.
-    counted: Result<(u64, u64), String>,
-    expected: Bounds,
+    rows: Vec<Change>,
 }
 
 impl Counters {
@@ -67,8 +54,9 @@ impl Counters {
         interfaces: Vec<InterfaceCounters>,
         qdiscs: Vec<QdiscCounters>,
         rules: Vec<RuleCounters>,
+        unread: Vec<String>,
     ) -> Self {
-        Self { node, interfaces, qdiscs, rules }
+        Self { node, interfaces, qdiscs, rules, unread }
     }
 
     /// Those of one interface.
@@ -91,7 +79,7 @@ impl Counters {
     ///
     /// # Errors
     ///
-    /// There is no rule with a counter that has; says which there are.
+    /// There is no rule with a counter that has; says which there are, and whether there are [any that are not read](Self::unread).
     pub fn rule(&self, text: &str) -> Result<RuleCounters, LabError> {
         let named = |rule: &RuleCounters| format!("{} {} {}", rule.table, rule.chain, rule.rule);
         let mut found = self.rules.iter().filter(|rule| named(rule).contains(text)).cloned();
@@ -102,7 +90,13 @@ impl Counters {
             } else {
                 format!("rules with a counter there:{}", rules.concat())
             };
-            LabError::msg(format!("node `{}` has no rule like `{text}`; {there}", self.node.name()))
+            let unread = if self.unread.is_empty() {
+                String::new()
+            } else {
+                let unread = self.unread.join(", ");
+                format!("\n  rules of iptables-legacy are not read; its tables there: {unread}")
+            };
+            LabError::msg(format!("node `{}` has no rule like `{text}`; {there}{unread}", self.node.name()))
         })?;
         Ok(found.fold(first, |sum, rule| RuleCounters {
             packets: sum.packets + rule.packets,
@@ -183,7 +177,7 @@ impl Changes {
     /// Not all is so: a table with each counter before and after, its change, and what was expected. So it is when nothing
     /// was said.
     pub fn check(self) -> Result<(), WrongChange> {
-        if !self.rows.is_empty() && self.rows.iter().all(Row::holds) {
+        if !self.rows.is_empty() && self.rows.iter().all(Change::holds) {
             return Ok(());
         }
         Err(WrongChange { node: self.before.node.name().to_owned(), rows: self.rows })
@@ -197,81 +191,8 @@ impl Changes {
     ) -> Self {
         let counted = count(&self.before).and_then(|before| Ok((before, count(&self.after)?)));
         let counted = counted.map_err(|error| error.to_string());
-        self.rows.push(Row { what, counted, expected: by.into() });
+        self.rows.push(Change::of_a_counter(what, counted, by.into()));
         self
-    }
-}
-
-impl Row {
-    fn holds(&self) -> bool {
-        match self.counted {
-            Ok((before, after)) => {
-                after.checked_sub(before).is_some_and(|change| self.expected.contain(change))
-            }
-            Err(_) => false,
-        }
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let mark = if self.holds() { '✓' } else { '✗' };
-        match &self.counted {
-            Ok((before, after)) => {
-                let change = i128::from(*after) - i128::from(*before);
-                let change = format!("{mark} {change:+}");
-                vec![
-                    self.what.clone(),
-                    before.to_string(),
-                    after.to_string(),
-                    self.expected.to_string(),
-                    change,
-                ]
-            }
-            Err(_) => {
-                let none = String::new;
-                let missing = format!("{mark} no such counter");
-                vec![self.what.clone(), none(), none(), self.expected.to_string(), missing]
-            }
-        }
-    }
-}
-
-impl Bounds {
-    fn contain(self, change: u64) -> bool {
-        change >= self.low && self.high.is_none_or(|high| change <= high)
-    }
-}
-
-impl From<u64> for Bounds {
-    fn from(exactly: u64) -> Self {
-        Self { low: exactly, high: Some(exactly) }
-    }
-}
-
-impl From<RangeFrom<u64>> for Bounds {
-    fn from(range: RangeFrom<u64>) -> Self {
-        Self { low: range.start, high: None }
-    }
-}
-
-impl From<RangeInclusive<u64>> for Bounds {
-    fn from(range: RangeInclusive<u64>) -> Self {
-        Self { low: *range.start(), high: Some(*range.end()) }
-    }
-}
-
-impl From<RangeToInclusive<u64>> for Bounds {
-    fn from(range: RangeToInclusive<u64>) -> Self {
-        Self { low: 0, high: Some(range.end) }
-    }
-}
-
-impl fmt::Display for Bounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.low, self.high) {
-            (low, Some(high)) if low == high => write!(f, "{low:+}"),
-            (low, Some(high)) => write!(f, "{low:+} to {high:+}"),
-            (low, None) => write!(f, "{low:+} or more"),
-        }
     }
 }
 
@@ -286,10 +207,10 @@ impl fmt::Display for WrongChange {
         }
         let wrong = rows.iter().filter(|row| !row.holds()).count();
         write!(f, "node `{node}`: {wrong} of {} counters did not change as expected", rows.len())?;
-        let header = ["counter", "before", "after", "expected", "change"].map(str::to_owned).to_vec();
-        table::write(f, &[header].into_iter().chain(rows.iter().map(Row::cells)).collect::<Vec<_>>())?;
-        let problems = rows.iter().filter_map(|row| row.counted.as_ref().err());
-        problems.map(String::as_str).try_for_each(|problem| write!(f, "\n  {problem}"))
+        let cells = rows.iter().map(|row| row.cells("no such counter"));
+        table::write(f, &[Change::header("counter")].into_iter().chain(cells).collect::<Vec<_>>())?;
+        let mut problems = rows.iter().filter_map(Change::problem);
+        problems.try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "tls")]
 mod ca;
+mod change;
 mod command;
 mod counters;
 mod dump;
@@ -33,8 +34,9 @@ mod thread;
 
 #[cfg(feature = "tls")]
 pub use ca::{Ca, Certificate};
+pub use change::Bounds;
 pub use command::Command;
-pub use counters::{Bounds, Changes, Counters, WrongChange};
+pub use counters::{Changes, Counters, WrongChange};
 pub use dump::{Dump, NodeDump};
 pub(crate) use endpoint::resolve;
 pub use endpoint::{Destination, Endpoint, ToDestination, ToEndpoint};

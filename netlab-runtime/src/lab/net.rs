@@ -52,7 +52,7 @@ impl Net {
 
     /// The bridge's forwarding table: which address is behind which port, and which node is there.
     ///
-    /// A net with `dev=` has no bridge here, and no entries.
+    /// A net with `dev=` has no bridge here, and no entries. By how many they changed is told by [`tables`](Self::tables).
     ///
     /// By hand: `bridge fdb show br NET`.
     ///

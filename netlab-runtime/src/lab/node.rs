@@ -228,7 +228,10 @@ impl Node {
         let names = self.state.interface_names(place)?;
         let qdiscs = self.state.ask(place, what, |socket| inspect::qdisc_counters(socket, &names))?;
         let rules = inspect::rule_counters(&self.rules()?);
-        Ok(Counters::new(self.clone(), interfaces, qdiscs, rules))
+        let unread = self.state.in_place(place, inspect::legacy_tables);
+        let unread =
+            unread.map_err(|error| self.error("its tables of iptables-legacy cannot be listed", error))?;
+        Ok(Counters::new(self.clone(), interfaces, qdiscs, rules, unread))
     }
 
     /// The connections that its kernel tracks, as it does for NAT.
@@ -399,8 +402,13 @@ impl Node {
     /// | `{node.addr.lan}` `{node.addr4.lan}` `{node.addr6.lan}` | its first address on the net `lan` |
     /// | `{node.dir}` | its folder, as [`dir`](Self::dir) |
     /// | `{web1.name}` `{web1.addr}` ... | the same of the node `web1` |
+    /// | `{web[*].name}` `{web[*].addr}` ... | the same of each node of the array `web`: the whole line is there once for each of them |
     /// | `{lan.subnet}` `{lan.subnet4}` `{lan.subnet6}` | the subnet of the net `lan` |
     /// | `{lab.name}` `{lab.dir}` | of the lab |
+    ///
+    /// So `server {web[*].name} {web[*].addr}:80 check` gives HAProxy a line for each of its servers, and
+    /// `server {web[*].addr}:80;` gives one to nginx. The line is repeated whole: in `upstream app { server {web[*].addr}; }`, where it
+    /// begins and ends more than that, it is to be a line of its own.
     ///
     /// Other braces stay as they are, since a placeholder is a name, a dot and what is wanted, without blanks, and not after a
     /// `$`. Where a program's own language has the like, double the braces: `{{http.host}}` becomes `{http.host}`.

@@ -1,4 +1,5 @@
-//! Placeholders in files for programs: `{node.addr}`, `{web1.addr4.lan}`, `{lab.dir}`.
+//! Placeholders in files for programs: `{node.addr}`, `{web1.addr4.lan}`, `{lab.dir}`; and `{web[*].addr}`, which repeats its line
+//! for each node of an array.
 //!
 //! Only a name, a dot and what is wanted, in braces and without blanks, is a placeholder: the braces of configuration
 //! languages stay as they are. Doubled braces around one (`{{a.b}}`) stand for themselves.
@@ -17,6 +18,9 @@ const OF_A_NODE: [&str; 5] = ["name", "addr", "addr4", "addr6", "dir"];
 const OF_THE_LAB: [&str; 2] = ["name", "dir"];
 const OF_A_NET: [&str; 3] = ["subnet", "subnet4", "subnet6"];
 
+/// What a placeholder's name ends with that stands for each node of an array.
+const EACH: &str = "[*]";
+
 /// Fills the placeholders of `text`, a file called `file`, for a node.
 ///
 /// # Errors
@@ -24,12 +28,13 @@ const OF_A_NET: [&str; 3] = ["subnet", "subnet4", "subnet6"];
 /// All placeholders that mean nothing, each with what there is instead.
 pub(super) fn fill(state: &State, node: usize, file: &str, text: &str) -> Result<String, LabError> {
     let mut wrong = Vec::new();
-    let filled = replace(text, |line, name, parts| {
-        lookup(state, node, name, parts).unwrap_or_else(|problem| {
-            wrong.push(format!("line {line}: `{{{name}.{}}}`: {problem}", parts.join(".")));
-            String::new()
-        })
-    });
+    let mut filled = String::with_capacity(text.len());
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        match fill_line(state, node, line) {
+            Ok(line) => filled += &line,
+            Err(problems) => wrong.extend(problems.iter().map(|problem| format!("line {number}: {problem}"))),
+        }
+    }
     if wrong.is_empty() {
         return Ok(filled);
     }
@@ -37,15 +42,71 @@ pub(super) fn fill(state: &State, node: usize, file: &str, text: &str) -> Result
     Err(LabError::msg(format!("node `{name}`: file `{file}`: {}", wrong.join("\n  "))))
 }
 
-/// Replaces every placeholder by what `value` makes of its line, its name and its parts.
-fn replace(text: &str, mut value: impl FnMut(usize, &str, &[&str]) -> String) -> String {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut line = 1;
+/// Fills one line, with its end: as often as the array has nodes that it speaks of, else once.
+fn fill_line(state: &State, node: usize, line: &str) -> Result<String, Vec<String>> {
+    let Some(array) = array_of(line).map_err(|problem| vec![problem])? else {
+        return fill_once(state, node, None, line);
+    };
+    let arrays = state.plan.arrays();
+    let members =
+        arrays.iter().find(|known| known.name == array).map(|array| &array.members).ok_or_else(|| {
+            let names = arrays.iter().map(|array| array.name.as_str());
+            let there = suggestion("arrays", &array, names);
+            vec![format!("`{{{array}{EACH}..}}`: no array of nodes is called `{array}`; {there}")]
+        })?;
+    let lines: Vec<_> = members.iter().map(|member| fill_once(state, node, Some(*member), line)).collect();
+    if lines.iter().any(Result::is_err) {
+        // What is wrong for all of them is told once.
+        let mut problems: Vec<_> = lines.into_iter().filter_map(Result::err).flatten().collect();
+        problems.dedup();
+        return Err(problems);
+    }
+    let lines: Vec<_> = lines.into_iter().flatten().collect();
+    // The last line of a file may be without an end.
+    Ok(lines.join(if line.ends_with('\n') { "" } else { "\n" }))
+}
+
+/// Fills one line for one node of the array that it speaks of, if it does.
+fn fill_once(state: &State, node: usize, member: Option<usize>, line: &str) -> Result<String, Vec<String>> {
+    let mut wrong = Vec::new();
+    let filled = replace(line, |name, parts| {
+        let value = match member {
+            Some(member) if name.ends_with(EACH) => of_node(state, state.node(member), parts),
+            _ => lookup(state, node, name, parts),
+        };
+        value.unwrap_or_else(|problem| {
+            wrong.push(format!("`{{{name}.{}}}`: {problem}", parts.join(".")));
+            String::new()
+        })
+    });
+    if wrong.is_empty() { Ok(filled) } else { Err(wrong) }
+}
+
+/// The array for each node of which a line is to be there, if it is for one.
+fn array_of(line: &str) -> Result<Option<String>, String> {
+    let mut arrays: Vec<String> = Vec::new();
+    replace(line, |name, _parts| {
+        if let Some(array) = name.strip_suffix(EACH)
+            && !arrays.iter().any(|known| known == array)
+        {
+            arrays.push(array.to_owned());
+        }
+        String::new()
+    });
+    if arrays.len() > 1 {
+        let arrays: Vec<_> = arrays.iter().map(|array| format!("`{array}`")).collect();
+        return Err(format!("it cannot be repeated for several arrays at once: {}", arrays.join(", ")));
+    }
+    Ok(arrays.pop())
+}
+
+/// Replaces every placeholder of a line by what `value` makes of its name and its parts.
+fn replace(line: &str, mut value: impl FnMut(&str, &[&str]) -> String) -> String {
+    let mut filled = String::with_capacity(line.len());
+    let mut rest = line;
     while let Some(start) = rest.find('{') {
         let (before, from) = rest.split_at(start);
         filled += before;
-        line += before.matches('\n').count();
         let doubled = from.starts_with("{{");
         let inner = &from[if doubled { 2 } else { 1 }..];
         let closing = if doubled { "}}" } else { "}" };
@@ -58,7 +119,7 @@ fn replace(text: &str, mut value: impl FnMut(usize, &str, &[&str]) -> String) ->
             // As in `${shell.variable}`.
             Some(name) if !before.ends_with('$') => {
                 let parts: Vec<_> = name.split('.').collect();
-                filled += &value(line, parts[0], &parts[1..]);
+                filled += &value(parts[0], &parts[1..]);
                 rest = &inner[name.len() + 1..];
             }
             _ => {
@@ -75,7 +136,9 @@ fn is_placeholder(text: &str) -> bool {
         word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
             && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
     };
-    text.contains('.') && text.split('.').all(is_word)
+    text.split_once('.').is_some_and(|(name, parts)| {
+        is_word(name.strip_suffix(EACH).unwrap_or(name)) && parts.split('.').all(is_word)
+    })
 }
 
 fn lookup(state: &State, node: usize, name: &str, parts: &[&str]) -> Result<String, String> {
@@ -95,6 +158,11 @@ fn lookup(state: &State, node: usize, name: &str, parts: &[&str]) -> Result<Stri
             }
             if let Some(net) = plan.nets().iter().find(|net| net.name == name) {
                 return of_net(&net.subnets, parts);
+            }
+            if plan.array(name).is_some() {
+                return Err(format!(
+                    "`{name}` is an array of nodes: `{{{name}1...}}` is one, `{{{name}{EACH}...}}` repeats the line for each"
+                ));
             }
             let names = plan.nodes().iter().map(|node| node.name.as_str());
             let names: Vec<_> = ["node", "lab"].into_iter().chain(names).chain(nets).collect();
@@ -185,14 +253,14 @@ fn no_such(kind: &str, parts: &[&str], known: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::replace;
+    use super::{array_of, replace};
 
     #[test]
     fn only_placeholders_are_replaced() {
-        let filled =
-            |text: &str| replace(text, |line, name, parts| format!("<{line} {name} {}>", parts.join("/")));
-        assert_eq!(filled("a {node.addr} b"), "a <1 node addr> b");
-        assert_eq!(filled("\n{web-1.addr.lan}{a_b.c}"), "\n<2 web-1 addr/lan><2 a_b c>");
+        let filled = |text: &str| replace(text, |name, parts| format!("<{name} {}>", parts.join("/")));
+        assert_eq!(filled("a {node.addr} b"), "a <node addr> b");
+        assert_eq!(filled("{web-1.addr.lan}{a_b.c}"), "<web-1 addr/lan><a_b c>");
+        assert_eq!(filled("{web[*].addr.lan}"), "<web[*] addr/lan>");
         for same in [
             "http { server { listen 80; } }",
             "{}",
@@ -202,10 +270,24 @@ mod tests {
             "${a.b}",
             "{1.2}",
             "{a.}",
+            "{[*].a}",
+            "{a[*]}",
+            "{a.b[*]}",
+            "{a[1].b}",
             "{",
         ] {
             assert_eq!(filled(same), same);
         }
-        assert_eq!(filled("{{node.addr}} {{ x }}"), "{node.addr} {{ x }}");
+        assert_eq!(filled("{{node.addr}} {{ x }} {{web[*].addr}}"), "{node.addr} {{ x }} {web[*].addr}");
+    }
+    #[test]
+    fn a_line_is_for_one_array_at_most() {
+        assert_eq!(
+            array_of("server {web[*].name} {web[*].addr}:80 # {node.name}"),
+            Ok(Some("web".to_owned()))
+        );
+        assert_eq!(array_of("${web[*].name} {{web[*].addr}}"), Ok(None));
+        let error = array_of("{web[*].name} {db[*].name}").unwrap_err();
+        assert_eq!(error, "it cannot be repeated for several arrays at once: `web`, `db`");
     }
 }

@@ -29,13 +29,14 @@ pub fn limit(command: &mut Command, limits: Vec<(Resource, u64)>) {
     unsafe { command.pre_exec(set) };
 }
 
-/// Starts a program that finds sockets at descriptors 3 and up, by the protocol of sd_listen_fds(3): their number in
-/// `LISTEN_FDS`, and its own process id in `LISTEN_PID`.
+/// Starts a program that finds sockets at descriptors 3 and up, by the protocol of sd_listen_fds_with_names(3): their number in
+/// `LISTEN_FDS`, their names in `LISTEN_FDNAMES`, and its own process id in `LISTEN_PID`. The names have no `:`, which is between
+/// them there.
 ///
 /// # Errors
 ///
 /// As [`Command::spawn`]; there is no such program in the `PATH` that it is given.
-pub fn spawn_with_sockets(mut command: Command, sockets: &[OwnedFd]) -> io::Result<Child> {
+pub fn spawn_with_sockets(mut command: Command, sockets: &[(String, OwnedFd)]) -> io::Result<Child> {
     let count = c_int::try_from(sockets.len()).map_err(io::Error::other)?;
     let beyond = FIRST + count;
     // The standard library's own descriptors must not be where the sockets go, nor may the sockets be in each other's way.
@@ -48,8 +49,10 @@ pub fn spawn_with_sockets(mut command: Command, sockets: &[OwnedFd]) -> io::Resu
         }
         plugs.push(plug);
     }
-    let parked = sockets.iter().map(|socket| duplicate(socket, beyond)).collect::<io::Result<Vec<_>>>()?;
-    let mut exec = Exec::prepare(&command, sockets.len())?;
+    let parked =
+        sockets.iter().map(|(_, socket)| duplicate(socket, beyond)).collect::<io::Result<Vec<_>>>()?;
+    let names: Vec<_> = sockets.iter().map(|(name, _)| name.as_str()).collect();
+    let mut exec = Exec::prepare(&command, &names)?;
     let replace = move || {
         for (number, socket) in (FIRST..).zip(&parked) {
             // SAFETY: the table of descriptors is this process's own, and nobody else is left in it.
@@ -90,7 +93,7 @@ unsafe impl Send for Exec {}
 unsafe impl Sync for Exec {}
 
 impl Exec {
-    fn prepare(command: &Command, sockets: usize) -> io::Result<Self> {
+    fn prepare(command: &Command, names: &[&str]) -> io::Result<Self> {
         const PID: &str = "LISTEN_PID=";
         let environment = environment(command);
         let c_string = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::from);
@@ -98,11 +101,12 @@ impl Exec {
         let arguments = std::iter::once(command.get_program()).chain(command.get_args());
         let arguments =
             arguments.map(|argument| c_string(argument.as_bytes())).collect::<io::Result<Vec<_>>>()?;
-        let count = (OsString::from("LISTEN_FDS"), OsString::from(sockets.to_string()));
+        let ours = [("LISTEN_FDS", names.len().to_string()), ("LISTEN_FDNAMES", names.join(":"))];
+        let ours = ours.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let others = environment.into_iter().filter(|(name, _)| {
             !["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"].iter().any(|ours| name == *ours)
         });
-        let variables = others.chain([count]).map(|(mut name, value)| {
+        let variables = others.chain(ours).map(|(mut name, value)| {
             name.push("=");
             name.push(value);
             c_string(name.as_bytes())

@@ -14,11 +14,12 @@ use crate::sandbox::human;
 const SHOWN: usize = 20;
 
 /// A program that could not be started, was not ready, or did not end as it should. Its message ends with the last lines
-/// of the program's log.
+/// of the program's log, and with what mends it where these tell (`hint: ...`).
 pub struct ProgramError {
     pub(super) what: String,
     pub(super) kind: ProgramErrorKind,
-    pub(super) said: Option<Said>,
+    pub(super) said: Option<Box<Said>>,
+    pub(super) hint: Option<String>,
     pub(super) source: Option<Source>,
 }
 
@@ -64,7 +65,7 @@ pub(super) struct Said {
 
 impl ProgramError {
     pub(in crate::lab) fn not_started(what: String, error: io::Error) -> Self {
-        Self { what, kind: ProgramErrorKind::NotStarted, said: None, source: Some(Source(error)) }
+        Self { what, kind: ProgramErrorKind::NotStarted, said: None, hint: None, source: Some(Source(error)) }
     }
 
     /// Why.
@@ -111,7 +112,8 @@ impl fmt::Display for ProgramError {
         {
             write!(f, ": {source}")?;
         }
-        self.said.as_ref().map_or(Ok(()), |said| write!(f, "\n{said}"))
+        self.said.as_ref().map_or(Ok(()), |said| write!(f, "\n{said}"))?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  {hint}"))
     }
 }
 

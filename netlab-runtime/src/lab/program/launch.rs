@@ -77,10 +77,18 @@ pub(in crate::lab) struct Options {
     pub(in crate::lab) name: Option<String>,
     pub(in crate::lab) run_as: As,
     pub(in crate::lab) limits: Vec<(Limit, u64)>,
-    pub(in crate::lab) sockets: Vec<(Protocol, io::Result<Endpoint>)>,
+    pub(in crate::lab) sockets: Vec<Passed>,
     pub(in crate::lab) ready: Option<Ready>,
     pub(in crate::lab) within: Duration,
     pub(in crate::lab) may_exit: bool,
+}
+
+/// A socket that a program is passed.
+#[derive(Debug)]
+pub(in crate::lab) struct Passed {
+    pub(in crate::lab) protocol: Protocol,
+    pub(in crate::lab) name: Option<String>,
+    pub(in crate::lab) on: io::Result<Endpoint>,
 }
 
 impl Default for Options {
@@ -201,8 +209,8 @@ fn launch(
             Some(notify_socket(&path).map_err(|error| context("its NOTIFY_SOCKET cannot be made", error))?);
         command.env("NOTIFY_SOCKET", path);
     }
-    let sockets = options.sockets.iter().map(|(protocol, endpoint)| listen(node, *protocol, endpoint));
-    let sockets: Vec<OwnedFd> = sockets.collect::<io::Result<_>>()?;
+    let sockets = options.sockets.iter().map(|socket| Ok((fd_name(socket)?, listen(node, socket)?)));
+    let sockets: Vec<_> = sockets.collect::<io::Result<_>>()?;
     let child =
         if sockets.is_empty() { command.spawn()? } else { child::spawn_with_sockets(command, &sockets)? };
     // From here on `Program` reaps it, by its pidfd.
@@ -230,9 +238,26 @@ fn notify_socket(path: &Path) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
+/// What a socket is called in `LISTEN_FDNAMES`, by the rules of `FileDescriptorName=` in systemd.socket(5); `unknown` is what
+/// systemd calls one without a name.
+fn fd_name(socket: &Passed) -> io::Result<String> {
+    let Some(name) = &socket.name else { return Ok("unknown".to_owned()) };
+    let is_right = |c: char| (' '..='~').contains(&c) && c != ':';
+    if (1..=255).contains(&name.len()) && name.chars().all(is_right) {
+        return Ok(name.clone());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "`{name}` is no name for a socket: it is to be 1 to 255 printable characters of ASCII, without `:`"
+        ),
+    ))
+}
+
 /// Makes a socket to be passed, from a thread in the node.
-fn listen(node: &Node, protocol: Protocol, endpoint: &io::Result<Endpoint>) -> io::Result<OwnedFd> {
-    let endpoint = endpoint.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+fn listen(node: &Node, socket: &Passed) -> io::Result<OwnedFd> {
+    let Passed { protocol, on, .. } = socket;
+    let endpoint = on.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
     for addr in endpoint::resolve_blocking(node, &endpoint.destination)? {
         let addr = SocketAddr::new(addr, endpoint.port);

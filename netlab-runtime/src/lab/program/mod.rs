@@ -9,6 +9,7 @@
 //! Invariant: what is known of a program's end comes from its pidfd, never from its process id.
 
 mod error;
+mod hint;
 mod launch;
 mod log;
 mod process;
@@ -21,7 +22,7 @@ mod user;
 
 pub use error::{ProgramError, ProgramErrorKind};
 pub use launch::Limit;
-pub(super) use launch::{Options, marker, start};
+pub(super) use launch::{Options, Passed, marker, start};
 pub use process::Process;
 pub(super) use program::Program;
 pub use signal::Signal;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::Signal;
 use super::error::{ProgramError, ProgramErrorKind, Said};
+use super::hint::hint;
 use super::log::{Log, Partial};
 use super::unasked;
 
@@ -226,7 +227,9 @@ impl Program {
     }
 
     pub(super) fn error(&self, kind: ProgramErrorKind) -> ProgramError {
-        ProgramError { what: self.what.clone(), kind, said: Some(self.said()), source: None }
+        let said = self.said();
+        let hint = hint(&kind, &said.last);
+        ProgramError { what: self.what.clone(), kind, said: Some(Box::new(said)), hint, source: None }
     }
 
     /// Sends a signal to the whole process group.

@@ -7,6 +7,10 @@ use nix::unistd::User;
 
 use crate::sys::idmap::{Id, IdMap};
 
+/// How a sandbox comes to have more users.
+pub(super) const REMEDY: &str = "run the tests as root, or give the user who runs them a range in `/etc/subuid` and `/etc/subgid`, \
+                                 and install `newuidmap` (`cargo netlab doctor` says what is missing)";
+
 /// Whom a program is to run as.
 #[derive(Clone, Debug, Default)]
 pub(in crate::lab) enum As {
@@ -56,8 +60,5 @@ fn is_mapped(id: Id, kind: &str, number: u32) -> Result<(), String> {
         1 => format!("only one {kind} is mapped here, root"),
         count => format!("{count} {kind}s are mapped here"),
     };
-    Err(format!(
-        "this sandbox has no {kind} {number}: {there}; run the tests as root, or give the user who runs them a range in \
-         `/etc/subuid` and `/etc/subgid`, and install `newuidmap` (`cargo netlab doctor` says what is missing)"
-    ))
+    Err(format!("this sandbox has no {kind} {number}: {there}; {REMEDY}"))
 }

@@ -1,0 +1,178 @@
+//! What every balancer has to show, whichever it is: the toolkit, run whole against one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Traffic, Underway, Verdict, who};
+use netlab::prelude::*;
+
+/// How often a right balancer may fail a check of chance.
+pub const FALSE_ALARM: f64 = 1e-9;
+
+/// Where balancers are reached: the addresses of `lb` on the clients' side.
+pub fn vips() -> [SocketAddr; 2] {
+    [([10, 1, 0, 254], 80).into(), ([0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xfe], 80).into()]
+}
+
+/// The client's addresses `10.1.0.1` and up, with any port.
+pub fn sources(number: u8) -> Vec<SocketAddr> {
+    assert!(number <= 12, "the client has 12 addresses");
+    (1..=number).map(|last| ([10, 1, 0, last], 0).into()).collect()
+}
+
+/// The same share for each.
+pub fn equal(web: &[Node]) -> Vec<(String, u64)> {
+    web.iter().map(|backend| (backend.name().to_owned(), 1)).collect()
+}
+
+/// Has each backend say who it is, on port 80.
+pub async fn serve(web: &[Node], over: Over) -> netlab::Result {
+    for backend in web {
+        match over {
+            Over::Http => drop(backend.serve(servers::identity(80)).await?),
+            Over::Tcp | Over::Udp => drop(backend.serve(who(80, backend.name())).await?),
+        }
+    }
+    Ok(())
+}
+
+/// The names of the checks that fail.
+pub fn failing(verdicts: impl IntoIterator<Item = Verdict>) -> Vec<&'static str> {
+    verdicts.into_iter().filter(|verdict| !verdict.is_ok()).map(|verdict| verdict.check()).collect()
+}
+
+/// A balancer that runs on the node `lb`, and listens on port 80 of [`vips`].
+pub trait Balancer: Sized {
+    /// What it promises.
+    fn promises() -> Promises;
+
+    /// Starts it for these backends, which get equal shares; it answers when this returns.
+    async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self>;
+
+    /// From now on the backends have these weights. One of weight 0 is drained: it keeps the connections that it has, and gets no
+    /// new ones.
+    async fn set_weights(&mut self, weights: &[(&Node, u32)]) -> netlab::Result;
+}
+
+/// What a balancer promises.
+#[derive(Clone, Debug)]
+pub struct Promises {
+    /// What is spoken through it.
+    pub over: Over,
+    /// By which of its addresses it is reached.
+    pub vips: Vec<SocketAddr>,
+    /// Whether shares come out to the request where requests come one after the other; otherwise they do by chance.
+    pub exact: bool,
+    /// Whom backends see.
+    pub sees: Sees,
+    /// What becomes of a request when no backend is left.
+    pub none_left: Vec<Miss>,
+    /// How long it may take to notice what it is told.
+    pub notices: Duration,
+}
+
+/// Runs everything; `lb`'s balancer must keep all of its promises.
+pub async fn whole<B: Balancer>(client: &Node, lb: &Node, web: &[Node]) -> netlab::Result {
+    let promises = B::promises();
+    serve(web, promises.over).await?;
+    let mut balancer = B::start(lb, web).await?;
+    let test = LbTest::new([client], promises.vips.clone()).over(promises.over);
+
+    shares(&test, &promises, &mut balancer, web).await?;
+    changes_under_load(&test, &promises, &mut balancer, web).await?;
+    no_backend_left(&test, &promises, &mut balancer, web).await
+}
+
+/// Shares by weight, equal and not; nothing is lost, and backends see whom they should.
+async fn shares<B: Balancer>(
+    test: &LbTest,
+    promises: &Promises,
+    balancer: &mut B,
+    web: &[Node],
+) -> netlab::Result {
+    for weights in [vec![1; web.len()], (1..=web.len() as u32).collect(), vec![1; web.len()]] {
+        let weighted: Vec<_> = web.iter().zip(weights.iter().copied()).collect();
+        balancer.set_weights(&weighted).await?;
+        let shares = weighted.iter().map(|(backend, weight)| (backend.name(), u64::from(*weight)));
+        let traffic = test.send(Load::requests(120).concurrency(1)).await?;
+        println!("{}", traffic.summary());
+        let share = traffic.share(shares);
+        if promises.exact { share.exactly() } else { share.by_chance(FALSE_ALARM) }.holds()?;
+        traffic.loses(Misses::none()).holds()?;
+        traffic.source(promises.sees).holds()?;
+    }
+    Ok(())
+}
+
+/// A backend is drained under load and comes back: no request is lost, connections that were open live on, and clients that keep
+/// theirs stay where they were.
+async fn changes_under_load<B: Balancer>(
+    test: &LbTest,
+    promises: &Promises,
+    balancer: &mut B,
+    web: &[Node],
+) -> netlab::Result {
+    let one = web[0].name();
+    let drained: Vec<_> = web.iter().enumerate().map(|(n, backend)| (backend, u32::from(n > 0))).collect();
+    let back: Vec<_> = web.iter().map(|backend| (backend, 1)).collect();
+    let enough = Duration::from_secs(30);
+
+    let connections = 6 * web.len();
+    let kept = test.start(Load::rate(200.0, enough).keep_connections(connections))?;
+    let fresh = test.start(Load::rate(200.0, enough))?;
+    seen(&kept, |kept| kept.observations().len() >= connections && answered_by(kept, one)).await?;
+    let began = test.now();
+    balancer.set_weights(&drained).await?;
+    let drained_at = test.now();
+    seen(&fresh, |fresh| fresh.since(drained_at + promises.notices).answers().count() >= 50).await?;
+    let returns = test.now();
+    balancer.set_weights(&back).await?;
+    seen(&fresh, |fresh| answered_by(&fresh.since(returns), one)).await?;
+    seen(&kept, |kept| answered_by(&kept.since(returns), one)).await?;
+    let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
+
+    let until = returns - began;
+    for verdict in [
+        fresh.before(returns).drain(one, began).nothing_new(drained_at - began + promises.notices),
+        kept.drain(one, began).keeps_open(until),
+        kept.affinity(Key::Connection).always(),
+        kept.loses(Misses::none()),
+        fresh.loses(Misses::none()),
+    ] {
+        verdict.holds()?;
+    }
+    Ok(())
+}
+
+/// Waits until a load has come to something.
+async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
+    eventually(Duration::from_secs(10), async || {
+        let so_far = load.so_far();
+        if what(&so_far) { Ok(()) } else { Err(netlab::Error::msg(so_far.summary())) }
+    })
+    .await?;
+    Ok(())
+}
+
+fn answered_by(traffic: &Traffic, backend: &str) -> bool {
+    traffic.answers().any(|(_, answer)| answer.backend == backend)
+}
+
+/// With no backend left, requests fail at once, as promised; with one again they are answered.
+async fn no_backend_left<B: Balancer>(
+    test: &LbTest,
+    promises: &Promises,
+    balancer: &mut B,
+    web: &[Node],
+) -> netlab::Result {
+    let nobody: Vec<_> = web.iter().map(|backend| (backend, 0)).collect();
+    balancer.set_weights(&nobody).await?;
+    let limit = Duration::from_secs(1);
+    let traffic = test.send(Load::requests(6).timeout(limit)).await?;
+    traffic.all_fail(&promises.none_left, limit * 2).holds()?;
+
+    balancer.set_weights(&[(&web[0], 1)]).await?;
+    let traffic = test.send(Load::requests(6)).await?;
+    traffic.share([(web[0].name(), 1)]).exactly().holds()?;
+    Ok(())
+}
