@@ -1,5 +1,11 @@
 //! The load-balancer toolkit: a right balancer passes every check, and one with a fault fails just the check that is for it.
 
+#[path = "lb/bpf.rs"]
+mod bpf;
+#[path = "lb/bpf_program.rs"]
+mod bpf_program;
+#[path = "lb/direct.rs"]
+mod direct;
 #[path = "lb/faults.rs"]
 mod faults;
 #[path = "lb/ipvs.rs"]
