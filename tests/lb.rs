@@ -1,5 +1,7 @@
 //! The load-balancer toolkit: a right balancer passes every check, and one with a fault fails just the check that is for it.
 
+#[path = "lb/anycast.rs"]
+mod anycast;
 #[path = "lb/bpf.rs"]
 mod bpf;
 #[path = "lb/bpf_program.rs"]
@@ -8,6 +10,8 @@ mod bpf_program;
 mod direct;
 #[path = "lb/faults.rs"]
 mod faults;
+#[path = "lb/flows.rs"]
+mod flows;
 #[path = "lb/ipvs.rs"]
 mod ipvs;
 #[path = "lb/ipvs_services.rs"]
@@ -16,8 +20,12 @@ mod ipvs_services;
 mod kinds;
 #[path = "lb/netlink.rs"]
 mod netlink;
+#[path = "lb/paths.rs"]
+mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/relay.rs"]
+mod relay;
 #[path = "lb/suite.rs"]
 mod suite;
 #[path = "lb/tunnel.rs"]

@@ -6,10 +6,13 @@
 //! ```
 //! # use netlab_lb::{Answer, Observation, Traffic};
 //! # let traffic: Traffic = (0..300).map(|n| Observation {
+//! #     client: "client".to_owned(),
 //! #     source: ([192, 0, 2, 1], 40_000 + n).into(),
 //! #     sent: std::time::Duration::from_millis(n.into()),
 //! #     took: std::time::Duration::from_millis(1),
 //! #     connection: n.into(),
+//! #     bytes: Default::default(),
+//! #     closed: None,
 //! #     outcome: Ok(Answer {
 //! #         backend: format!("web{}", n % 3 + 1),
 //! #         seen: ([192, 0, 2, 1], 40_000 + n).into(),
@@ -17,7 +20,7 @@
 //! #     }),
 //! # }).collect();
 //! // At random, and wrong about a good balancer once in a million runs:
-//! traffic.share([("web1", 1), ("web2", 1), ("web3", 1)]).by_chance(1e-6).holds()?;
+//! traffic.share_equally(["web1", "web2", "web3"]).by_chance(1e-6).holds()?;
 //! # Ok::<(), netlab_lb::Failed>(())
 //! ```
 //!
@@ -30,9 +33,10 @@ mod summary;
 mod traffic;
 
 pub use checks::{
-    Affinity, Disruption, Drain, Failed, Health, Misses, Sees, Share, Table, Verdict, same_choice,
+    Affinity, Disruption, Drain, Failed, Health, Misses, Removal, ReturnPath, Sees, Sent, SentBy, Share,
+    Table, Verdict, same_choice,
 };
-pub use load::{LbTest, Load, LoadError, Over, Underway, Who, who};
-pub use observation::{Answer, Key, KeyValue, Miss, Observation};
+pub use load::{LbTest, Load, LoadError, Over, Underway, Watch, Who, who};
+pub use observation::{Answer, Bytes, Key, KeyValue, Miss, Observation};
 pub use summary::Summary;
 pub use traffic::Traffic;

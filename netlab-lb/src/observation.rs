@@ -7,6 +7,8 @@ use std::time::Duration;
 /// One request, or one datagram, and what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
+    /// The name of the client that sent it.
+    pub client: String,
     /// Where it was sent from, as the client's own socket has it.
     pub source: SocketAddr,
     /// When it was sent, since the beginning of the load.
@@ -15,8 +17,25 @@ pub struct Observation {
     pub took: Duration,
     /// Which connection it went by, where several requests share one.
     pub connection: u64,
+    /// How much was sent and came back.
+    pub bytes: Bytes,
+    /// When the connection was closed by the other side, where that happened in the silence after this request: seen by loads
+    /// that [pause](crate::Load::pause).
+    pub closed: Option<Duration>,
     /// What came back.
     pub outcome: Result<Answer, Miss>,
+}
+
+/// What a request and its answer had of bytes, as the client's own socket takes and gives them: without the headers of TCP, UDP
+/// and what is below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// Of the request.
+    pub asked: u64,
+    /// That the answer was to have at least, as the load wanted it ([`Load::answers_of`](crate::Load::answers_of)).
+    pub wanted: u64,
+    /// That arrived of the answer, whether or not it became whole.
+    pub arrived: u64,
 }
 
 /// An answer that came.

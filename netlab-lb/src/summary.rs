@@ -25,13 +25,17 @@ pub struct Summary {
 const PARTS: usize = 60;
 /// Significant figures of latencies (`hdrhistogram`: 3 is 0.1 %).
 const FIGURES: u8 = 3;
+/// The longest latency that is told from longer ones: an hour, in microseconds.
+const LONGEST: u64 = 3_600_000_000;
 
 impl Traffic {
     /// The load in numbers.
     pub fn summary(&self) -> Summary {
-        let mut latency = match Histogram::new(FIGURES) {
+        let mut latency = match Histogram::new_with_max(LONGEST, FIGURES) {
             Ok(histogram) => histogram,
-            Err(error) => unreachable!("{FIGURES} figures are as many as a histogram may have: {error}"),
+            Err(error) => {
+                unreachable!("{FIGURES} figures up to {LONGEST} are what a histogram may have: {error}")
+            }
         };
         let begin = self.observations().first().map_or(Duration::ZERO, |first| first.sent);
         let end = self.observations().iter().map(Observation::done).max().unwrap_or(begin);
@@ -120,6 +124,8 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::checks::sample::{answered, missed, traffic};
     use crate::observation::Miss;
 
@@ -139,6 +145,24 @@ mod tests {
           latency    p50 500.0µs  p90 500.0µs  p99 500.0µs  max 500.0µs
           answers    ████████████████████          ██████████████████████████████
         ");
+    }
+
+    #[test]
+    fn latencies_far_apart() {
+        // A histogram that grows by itself takes what it does not yet have room for to be the largest that it has.
+        let took = [3_000, 200, 5_000_000, 90_000, 400];
+        let summary = traffic((0..).zip(took).map(|(number, micros)| crate::Observation {
+            took: Duration::from_micros(micros),
+            ..answered(number, "web1")
+        }))
+        .summary();
+        let near = |quantile: f64, micros: f64| {
+            let latency = summary.latency(quantile).as_micros() as f64;
+            assert!((latency / micros - 1.0).abs() < 0.001, "{quantile}: {latency}");
+        };
+        near(0.2, 200.0);
+        near(0.5, 3_000.0);
+        near(1.0, 5_000_000.0);
     }
 
     #[test]

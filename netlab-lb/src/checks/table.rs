@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Rows under a heading. Cells that look like numbers stand to the right.
+/// Rows under a heading. Columns of what looks like numbers stand to the right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     title: String,
@@ -65,8 +65,9 @@ impl fmt::Display for Table {
                     .unwrap_or(0)
             })
             .collect();
-        let to_the_right: Vec<bool> =
-            (0..self.head.len()).map(|column| cells_of(column).all(|cell| is_number(cell))).collect();
+        let to_the_right: Vec<bool> = (0..self.head.len())
+            .map(|column| cells_of(column).all(|cell| cell.is_empty() || is_number(cell)))
+            .collect();
         let line = |f: &mut fmt::Formatter<'_>, cells: &[String], wrong: Option<&str>| {
             let mut text = String::new();
             for ((cell, &width), &right) in cells.iter().zip(&widths).zip(&to_the_right) {

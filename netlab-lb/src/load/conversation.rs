@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{COOKIE, HOST, HeaderValue, SET_COOKIE};
+use hyper::http::uri::InvalidUri;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use netlab_runtime::servers::Seen;
@@ -15,7 +17,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 
-use super::who::Line;
+use super::counted::{Carried, Counted};
+use super::who::{Line, Question};
 use crate::observation::{Answer, Miss};
 
 /// What is spoken to the balancer, and by it to the backends.
@@ -34,12 +37,14 @@ pub enum Over {
 pub(super) struct Conversation {
     way: Way,
     source: SocketAddr,
+    carried: Arc<Carried>,
+    asked: u64,
 }
 
 #[derive(Debug)]
 enum Way {
-    Tcp(BufReader<TcpStream>),
-    Udp { socket: UdpSocket, asked: u64 },
+    Tcp(BufReader<Counted<TcpStream>>),
+    Udp(UdpSocket),
     Http { sender: http1::SendRequest<Empty<Bytes>>, vip: SocketAddr, driver: JoinHandle<()> },
 }
 
@@ -69,25 +74,26 @@ fn miss_of(error: &hyper::Error) -> Miss {
 impl Conversation {
     /// Opens it. Called in the client's namespace.
     pub(super) async fn open(over: Over, vip: SocketAddr, source: Option<SocketAddr>) -> Result<Self, Miss> {
-        let any: SocketAddr = if vip.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
-        if over == Over::Udp {
-            let socket = UdpSocket::bind(source.unwrap_or(any)).await.map_err(|error| Miss::from(&error))?;
-            socket.connect(vip).await.map_err(|error| Miss::from(&error))?;
-            let source = socket.local_addr().map_err(|error| Miss::from(&error))?;
-            return Ok(Self { way: Way::Udp { socket, asked: 0 }, source });
-        }
-        let stream = connect(vip, source).await.map_err(|error| Miss::from(&error))?;
-        let source = stream.local_addr().map_err(|error| Miss::from(&error))?;
-        if over == Over::Tcp {
-            return Ok(Self { way: Way::Tcp(BufReader::new(stream)), source });
-        }
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| miss_of(&error))?;
-        let driver = tokio::spawn(async move {
-            // What ends the connection is told to who waits for an answer.
-            drop(connection.await);
-        });
-        Ok(Self { way: Way::Http { sender, vip, driver }, source })
+        let carried = Arc::<Carried>::default();
+        let (way, source) = match over {
+            Over::Udp => {
+                let socket = connect_udp(vip, source).await.map_err(|error| Miss::from(&error))?;
+                let source = socket.local_addr();
+                (Way::Udp(socket), source)
+            }
+            Over::Tcp | Over::Http => {
+                let stream = connect(vip, source).await.map_err(|error| Miss::from(&error))?;
+                let source = stream.local_addr();
+                let stream = Counted::new(stream, &carried);
+                let way = if over == Over::Http {
+                    open_http(vip, stream).await?
+                } else {
+                    Way::Tcp(BufReader::new(stream))
+                };
+                (way, source)
+            }
+        };
+        Ok(Self { way, source: source.map_err(|error| Miss::from(&error))?, carried, asked: 0 })
     }
 
     /// Where it comes from.
@@ -95,43 +101,107 @@ impl Conversation {
         self.source
     }
 
-    /// Asks once. The cookie is sent, and replaced by the one that comes back.
-    pub(super) async fn ask(&mut self, cookie: Option<&mut Option<String>>) -> Result<Answer, Miss> {
+    /// Bytes sent and received so far.
+    pub(super) fn carried(&self) -> (u64, u64) {
+        self.carried.so_far()
+    }
+
+    /// How often it was asked.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// Whether it is none any more once a request has failed. A socket for datagrams is as good as before.
+    pub(super) fn ends_with_a_miss(&self) -> bool {
+        !matches!(self.way, Way::Udp(_))
+    }
+
+    /// Asks once, for an answer of this size. The cookie is sent, and replaced by the one that comes back.
+    pub(super) async fn ask(
+        &mut self,
+        size: u64,
+        cookie: Option<&mut Option<String>>,
+    ) -> Result<Answer, Miss> {
+        self.asked += 1;
+        let question = Question { number: self.asked, size };
         match &mut self.way {
             Way::Tcp(stream) => {
-                stream.write_all(b"who\n").await.map_err(|error| Miss::from(&error))?;
+                stream
+                    .write_all(question.to_string().as_bytes())
+                    .await
+                    .map_err(|error| Miss::from(&error))?;
                 let mut line = String::new();
                 let length = stream.read_line(&mut line).await.map_err(|error| Miss::from(&error))?;
                 if length == 0 || !line.ends_with('\n') {
                     return Err(Miss::Closed);
                 }
-                answer(&line)
+                answer(&line).map(|(answer, _)| answer)
             }
-            Way::Udp { socket, asked } => {
-                *asked += 1;
-                let question = format!("who {asked}\n");
-                socket.send(question.as_bytes()).await.map_err(|error| Miss::from(&error))?;
-                let mut buffer = [0; 512];
-                let length = socket.recv(&mut buffer).await.map_err(|error| Miss::from(&error))?;
-                answer(&String::from_utf8_lossy(&buffer[..length]))
+            Way::Udp(socket) => datagram(socket, question, &self.carried).await,
+            Way::Http { sender, vip, .. } => http(sender, *vip, size, cookie).await,
+        }
+    }
+
+    /// Waits until the other side closes or resets the connection, which it may never do.
+    pub(super) async fn closed(&mut self) {
+        match &mut self.way {
+            Way::Tcp(stream) => {
+                if stream.fill_buf().await.is_ok_and(|unasked| !unasked.is_empty()) {
+                    std::future::pending::<()>().await;
+                }
             }
-            Way::Http { sender, vip, .. } => http(sender, *vip, cookie).await,
+            Way::Http { driver, .. } => drop(driver.await),
+            Way::Udp(_) => std::future::pending().await,
         }
     }
 }
 
-fn answer(line: &str) -> Result<Answer, Miss> {
-    let Line { name, seen } = line.parse().map_err(Miss::Other)?;
-    Ok(Answer { backend: name, seen, cookie: None })
+async fn open_http(vip: SocketAddr, stream: Counted<TcpStream>) -> Result<Way, Miss> {
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| miss_of(&error))?;
+    let driver = tokio::spawn(async move {
+        // What ends the connection is told to who waits for an answer.
+        drop(connection.await);
+    });
+    Ok(Way::Http { sender, vip, driver })
+}
+
+async fn datagram(socket: &UdpSocket, question: Question, carried: &Carried) -> Result<Answer, Miss> {
+    let text = question.to_string();
+    carried.add_out(socket.send(text.as_bytes()).await.map_err(|error| Miss::from(&error))?);
+    let mut buffer = vec![0; LARGEST_DATAGRAM];
+    loop {
+        let length = socket.recv(&mut buffer).await.map_err(|error| Miss::from(&error))?;
+        carried.add_back(length);
+        let (answer, number) = answer(&String::from_utf8_lossy(&buffer[..length]))?;
+        // The late answer to an earlier question is none to this one.
+        if number.is_none_or(|number| number == question.number) {
+            return Ok(answer);
+        }
+    }
+}
+
+/// More than the largest datagram.
+const LARGEST_DATAGRAM: usize = 1 << 16;
+
+/// An answer, and the number of the question that it is to.
+fn answer(line: &str) -> Result<(Answer, Option<u64>), Miss> {
+    let Line { name, seen, number } = line.parse().map_err(Miss::Other)?;
+    Ok((Answer { backend: name, seen, cookie: None }, number))
 }
 
 async fn http(
     sender: &mut http1::SendRequest<Empty<Bytes>>,
     vip: SocketAddr,
+    size: u64,
     cookie: Option<&mut Option<String>>,
 ) -> Result<Answer, Miss> {
     let other = |error: &dyn std::error::Error| Miss::Other(error.to_string());
     let mut request = Request::new(Empty::new());
+    if size > 0 {
+        // What `servers::identity` fills its answer up to.
+        *request.uri_mut() = format!("/?size={size}").parse().map_err(|error: InvalidUri| other(&error))?;
+    }
     let host = HeaderValue::try_from(vip.to_string()).map_err(|error| other(&error))?;
     request.headers_mut().insert(HOST, host);
     if let Some(Some(cookie)) = &cookie {
@@ -155,6 +225,13 @@ async fn http(
     };
     let seen: Seen = String::from_utf8_lossy(&body).parse().map_err(|error| other(&error))?;
     Ok(Answer { backend: seen.node, seen: seen.peer, cookie: kept })
+}
+
+async fn connect_udp(vip: SocketAddr, source: Option<SocketAddr>) -> io::Result<UdpSocket> {
+    let any: SocketAddr = if vip.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(source.unwrap_or(any)).await?;
+    socket.connect(vip).await?;
+    Ok(socket)
 }
 
 async fn connect(vip: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {

@@ -6,13 +6,16 @@
 //! ```
 
 mod conversation;
+mod counted;
 mod proxy;
 mod spec;
 mod test;
+mod watch;
 mod who;
 mod worker;
 
 pub use conversation::Over;
 pub use spec::Load;
 pub use test::{LbTest, LoadError, Underway};
+pub use watch::Watch;
 pub use who::{Who, who};

@@ -13,6 +13,8 @@ pub struct Load {
     pub(super) timeout: Duration,
     pub(super) sources: Vec<SocketAddr>,
     pub(super) cookies: bool,
+    pub(super) answers: u64,
+    pub(super) pause: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +47,8 @@ impl Load {
             timeout: Self::TIMEOUT,
             sources: Vec::new(),
             cookies: false,
+            answers: 0,
+            pause: Duration::ZERO,
         }
     }
 
@@ -103,12 +107,45 @@ impl Load {
         Self { timeout, ..self }
     }
 
-    /// Requests are sent from these addresses, one after the other; port 0 is any. Each must be a client's.
+    /// Requests are sent from these addresses, one after the other; port 0 is any. Each must be a client's. A port that is given
+    /// is used by one request at a time, so no more of them are under way at once than there are such ports.
+    ///
+    /// A [connection that is kept](Self::keep_connections) has one of the addresses, and has it again when it is opened anew; over
+    /// UDP it is one flow from one port, whatever becomes of its datagrams.
     ///
     /// A TCP connection from a port that is given is reset at its end, since the port could not be used again for a while after an
     /// orderly one (TIME-WAIT, RFC 9293 section 3.6.1).
     pub fn from(self, sources: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self { sources: sources.into_iter().collect(), ..self }
+    }
+
+    /// Asks for answers of at least so many bytes, to see whether and which way large ones come. Of a
+    /// [connection that is kept](Self::keep_connections) the first answer is short all the same: then it is known which backend has
+    /// the connection, whatever becomes of the large ones.
+    ///
+    /// The backends must be [`who`](crate::who()) or `servers::identity`.
+    ///
+    /// # Panics
+    ///
+    /// More than [`LARGEST_ANSWER`](Self::LARGEST_ANSWER).
+    #[track_caller]
+    pub fn answers_of(self, bytes: u64) -> Self {
+        assert!(
+            bytes <= Self::LARGEST_ANSWER,
+            "{bytes} bytes: an answer has {} at most",
+            Self::LARGEST_ANSWER
+        );
+        Self { answers: bytes, ..self }
+    }
+
+    /// The largest answer that may be asked for, in bytes. A datagram has 65,507 at most (RFC 768, RFC 791), and then comes in
+    /// fragments.
+    pub const LARGEST_ANSWER: u64 = 1 << 24;
+
+    /// Is silent for so long after each answer, on each of the connections that are kept, before it asks again. What
+    /// happens to the connection meanwhile is written down ([`Observation::closed`](crate::Observation::closed)).
+    pub fn pause(self, silence: Duration) -> Self {
+        Self { pause: silence, ..self }
     }
 
     /// Sends back the cookies that answers set, each of the requests under way at once being a browser of its own. For HTTP.

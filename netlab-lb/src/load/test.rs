@@ -45,6 +45,16 @@ pub enum LoadError {
         /// The source address.
         addr: IpAddr,
     },
+    /// Fewer sources with ports than connections that are to be kept.
+    #[error(
+        "{connections} connections cannot be kept from {sources} ports: each has one for itself; port 0 is any"
+    )]
+    TooFewSources {
+        /// The connections.
+        connections: usize,
+        /// The sources.
+        sources: usize,
+    },
     /// A worker panicked.
     #[error("a worker of the load panicked")]
     Worker,
@@ -102,6 +112,10 @@ impl LbTest {
             Connections::Kept(number) => number,
         };
         let workers = workers.min(usize::try_from(total).unwrap_or(usize::MAX));
+        let posts = posts(&senders, workers);
+        if let (Connections::Kept(connections), true) = (load.connections, posts.len() < workers) {
+            return Err(LoadError::TooFewSources { connections, sources: posts.len() });
+        }
         let shared = Arc::new(Shared {
             load,
             over: self.over,
@@ -112,23 +126,13 @@ impl LbTest {
             next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             seen: Mutex::default(),
-            workers: workers as u64,
+            workers: posts.len() as u64,
         });
-        let send = |number: usize| {
-            let sender = &senders[number % senders.len()];
-            let sources: Vec<SocketAddr> = match &sender.sources {
-                // Each source is used by one worker alone, or its ports would be taken.
-                Some(all) => all
-                    .iter()
-                    .copied()
-                    .skip(number / senders.len())
-                    .step_by(workers.div_ceil(senders.len()))
-                    .collect(),
-                None => Vec::new(),
-            };
-            sender.client.spawn(Worker::new(Arc::clone(&shared), number as u64, sources).run())
-        };
-        Ok(Underway { handles: (0..workers).map(send).collect(), shared })
+        let handles = posts.into_iter().zip(0..).map(|((client, sources), number)| {
+            let name = client.name().to_owned();
+            client.spawn(Worker::new(Arc::clone(&shared), number, name, sources).run())
+        });
+        Ok(Underway { handles: handles.collect(), shared })
     }
 
     /// Who sends from where: the clients that have the sources, or all of them from any.
@@ -158,6 +162,29 @@ impl LbTest {
 struct Sender<'t> {
     client: &'t Node,
     sources: Option<Vec<SocketAddr>>,
+}
+
+/// Shares out the sources among this many workers, or fewer: one source with a port is one worker's alone, or it would be taken.
+fn posts<'t>(senders: &[Sender<'t>], workers: usize) -> Vec<(&'t Node, Vec<SocketAddr>)> {
+    let mut posts = Vec::new();
+    for number in 0..workers {
+        let (turn, which) = (number / senders.len(), number % senders.len());
+        let Sender { client, sources } = &senders[which];
+        let Some(all) = sources else {
+            posts.push((*client, Vec::new()));
+            continue;
+        };
+        let workers_here = (workers - which).div_ceil(senders.len());
+        let mut own: Vec<SocketAddr> = all.iter().copied().skip(turn).step_by(workers_here).collect();
+        if own.is_empty() {
+            let shared: Vec<SocketAddr> = all.iter().copied().filter(|source| source.port() == 0).collect();
+            own.extend(shared.get(turn % shared.len().max(1)));
+        }
+        if !own.is_empty() {
+            posts.push((*client, own));
+        }
+    }
+    posts
 }
 
 fn describe(client: &Node) -> String {

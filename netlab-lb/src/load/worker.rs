@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use netlab_runtime::settings::scaled;
 
 use super::conversation::{Conversation, Over, in_time};
 use super::spec::{Connections, Load};
-use crate::observation::{Miss, Observation};
+use crate::observation::{Bytes, Miss, Observation};
 
 /// What the workers of a load share.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Shared {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: u64,
+    /// Its client's name.
+    client: String,
     sources: Vec<SocketAddr>,
     asked: u64,
     open: Option<(u64, Conversation)>,
@@ -41,8 +43,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, number: u64, sources: Vec<SocketAddr>) -> Self {
-        Self { shared, number, sources, asked: 0, open: None, cookie: None }
+    pub(super) fn new(shared: Arc<Shared>, number: u64, client: String, sources: Vec<SocketAddr>) -> Self {
+        Self { shared, number, client, sources, asked: 0, open: None, cookie: None }
     }
 
     /// Sends its part, and writes down what comes of it.
@@ -54,6 +56,7 @@ impl Worker {
             if self.shared.stop.load(Ordering::Relaxed) {
                 break;
             }
+            self.pause().await;
             self.request(request).await;
         }
     }
@@ -72,6 +75,8 @@ impl Worker {
         let limit = scaled(self.shared.load.timeout);
         let sent = self.shared.began.elapsed();
         let source = self.source();
+        let wanted = self.wanted();
+        let before = self.open.as_ref().map_or((0, 0), |(_, conversation)| conversation.carried());
         let outcome = in_time(limit, async {
             if self.open.is_none() {
                 let number = self.shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -80,28 +85,68 @@ impl Worker {
                 self.open = Some((number, conversation));
             }
             let Some((_, conversation)) = &mut self.open else { return Err(Miss::Closed) };
-            conversation.ask(self.shared.load.cookies.then_some(&mut self.cookie)).await
+            conversation.ask(wanted, self.shared.load.cookies.then_some(&mut self.cookie)).await
         })
         .await;
         let took = self.shared.began.elapsed().saturating_sub(sent);
-        let (connection, source) = match &self.open {
-            Some((number, conversation)) => (*number, conversation.source()),
+        let (connection, source, (asked, arrived)) = match &self.open {
+            Some((number, conversation)) => (*number, conversation.source(), conversation.carried()),
             // It was never opened.
             None => (
                 self.shared.connections.fetch_add(1, Ordering::Relaxed),
                 source.unwrap_or_else(|| ([0; 4], 0).into()),
+                before,
             ),
         };
-        if outcome.is_err() || self.shared.load.connections == Connections::Fresh {
+        let is_over = |(_, conversation): &mut (u64, Conversation)| {
+            self.shared.load.connections == Connections::Fresh
+                || (outcome.is_err() && conversation.ends_with_a_miss())
+        };
+        drop(self.open.take_if(is_over));
+        self.seen().push(Observation {
+            client: self.client.clone(),
+            source,
+            sent,
+            took,
+            connection,
+            bytes: Bytes { asked: asked - before.0, wanted, arrived: arrived - before.1 },
+            closed: None,
+            outcome,
+        });
+    }
+
+    /// Is silent on a connection that is kept, and watches whether it stays.
+    async fn pause(&mut self) {
+        let pause = self.shared.load.pause;
+        let (Some((number, conversation)), false) = (&mut self.open, pause.is_zero()) else { return };
+        let (number, end) = (*number, tokio::time::Instant::now() + pause);
+        if tokio::time::timeout_at(end, conversation.closed()).await.is_ok() {
+            let closed = self.shared.began.elapsed();
+            if let Some(last) = self.seen().iter_mut().rfind(|seen| seen.connection == number) {
+                last.closed = Some(closed);
+            }
             self.open = None;
+            tokio::time::sleep_until(end).await;
         }
-        let observation = Observation { source, sent, took, connection, outcome };
-        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(observation);
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<Observation>> {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How large the answer is to be.
+    fn wanted(&self) -> u64 {
+        let is_first = self.open.as_ref().is_none_or(|(_, conversation)| conversation.asked() == 0);
+        let is_short = is_first && self.shared.load.connections != Connections::Fresh;
+        if is_short { 0 } else { self.shared.load.answers }
     }
 
     /// Where the next connection comes from, if that is not left to the kernel.
     fn source(&self) -> Option<SocketAddr> {
-        let turn = (self.asked - 1) as usize;
+        let turn = match self.shared.load.connections {
+            Connections::Fresh => (self.asked - 1) as usize,
+            Connections::Kept(_) => 0,
+        };
         self.sources.get(turn % self.sources.len().max(1)).copied()
     }
 

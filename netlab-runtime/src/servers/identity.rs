@@ -49,6 +49,9 @@ struct Answer {
 /// header host: web1
 /// ```
 ///
+/// With `size=` in the query of the target, as in `GET /?size=100000`, a line `padding: ......` follows that fills the text up to so
+/// many bytes, 16 MiB at most.
+///
 /// The fields `netlab-node` and `netlab-sequence` of the answer say the same when the text is [another](Identity::body).
 pub fn identity(port: u16) -> Identity {
     let answer = Answer { status: StatusCode::OK, delay: Duration::ZERO, body: None, headers: Vec::new() };
@@ -187,6 +190,19 @@ impl Who {
     }
 }
 
+/// Fills a text up to the size that a query asks for, if it does.
+fn fill_up(text: &mut String, query: &str) {
+    const LARGEST: usize = 1 << 24;
+    const LINE: &str = "padding: ";
+    let size = query.split('&').find_map(|field| field.strip_prefix("size=")?.parse::<usize>().ok());
+    let missing = size.unwrap_or(0).min(LARGEST).saturating_sub(text.len() + LINE.len() + 1);
+    if missing > 0 {
+        *text += LINE;
+        text.extend(std::iter::repeat_n('.', missing));
+        text.push('\n');
+    }
+}
+
 impl Identity {
     async fn respond(&self, who: &Who, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let sequence = who.meter.request();
@@ -211,6 +227,7 @@ impl Identity {
                 let value = String::from_utf8_lossy(value.as_bytes());
                 writeln!(text, "header {name}: {value}").expect("a string takes all that is written to it");
             }
+            fill_up(&mut text, head.uri.query().unwrap_or_default());
             text.into()
         });
         let mut response = Response::new(Full::new(body));

@@ -1,0 +1,58 @@
+//! Which way packets go: answers past the balancer or through it, and errors to the backend that they concern.
+
+use netlab::lb::{LbTest, Load, Over, Watch};
+use netlab::prelude::*;
+
+use crate::anycast::{self, By};
+use crate::proxy::{Choice, Fault, Proxy};
+
+/// Answers so large that the headers beside them say nothing.
+const ANSWER: u64 = 20_000;
+
+#[netlab::test(topology = "tests/topologies/anycast.topo")]
+async fn answers_go_past_the_balancer(inside: Node, lb: Node, edge: Node, web: [Node; 3]) -> netlab::Result {
+    let test = anycast::bench(&inside, &lb, &web, By::Addresses).await?;
+    let sources = (10..=21).map(|last| ([10, 2, 0, last], 0).into());
+    for over in [Over::Tcp, Over::Udp] {
+        let (at_lb, at_edge) = (Watch::begin(&lb)?, Watch::begin(&edge)?);
+        let load = Load::requests(60).from(sources.clone()).answers_of(ANSWER);
+        let traffic = test.clone().over(over).send(load).await?;
+        let past = traffic.return_path(&at_lb.sent()?).bypasses();
+        println!("{over:?}: {past}");
+        past.holds()?;
+        traffic.return_path(&at_edge.sent()?).carries_answers().holds()?;
+        assert!(!traffic.return_path(&at_lb.sent()?).passes().is_ok());
+    }
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn answers_come_through_a_proxy(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    for backend in &web {
+        backend.serve(servers::identity(80)).await?;
+    }
+    Proxy::start(&lb, 80, &web, Choice::RoundRobin, Fault::None).await?;
+    let vips = [([10, 1, 0, 254], 80).into(), ([0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xfe], 80).into()];
+    let test = LbTest::new([&client], vips).over(Over::Http);
+    let watch = Watch::begin(&lb)?;
+    let traffic = test.send(Load::requests(60).answers_of(ANSWER)).await?;
+    traffic.return_path(&watch.sent()?).passes().holds()?;
+    assert!(!traffic.return_path(&watch.sent()?).bypasses().is_ok());
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/anycast.topo")]
+async fn one_backend_answers_through_the_balancer(
+    inside: Node,
+    lb: Node,
+    back: Net,
+    web: [Node; 3],
+) -> netlab::Result {
+    let test = anycast::bench(&inside, &lb, &web, By::Ports).await?;
+    anycast::route(&web[2], "default", &[lb.addr_on(&back)?]).await?;
+    let watch = Watch::begin(&lb)?;
+    let traffic = test.send(Load::requests(60).answers_of(ANSWER)).await?;
+    let verdict = traffic.return_path(&watch.sent()?).bypasses();
+    assert!(!verdict.is_ok() && verdict.to_string().contains("came back this way"), "{verdict}");
+    Ok(())
+}
