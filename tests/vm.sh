@@ -5,7 +5,7 @@
 # Usage: tests/vm.sh [--user] PROGRAM [ARGUMENT...]       --user: as uid 1000 without capabilities, else as root
 # As a runner of cargo's: CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/tests/vm.sh" cargo test --test lb -- ipvs
 # The exit status is the program's; variables NETLAB_* reach it. Needs Debian on amd64 with qemu-system-x86 and binutils; kernel and
-# busybox are downloaded by apt into NETLAB_VM_CACHE (target/vm), once.
+# busybox are downloaded by apt into VM_CACHE (target/vm), once. After VM_SECONDS (900) the machine is ended.
 set -euo pipefail
 
 as=root
@@ -19,7 +19,7 @@ shift
 for tool in qemu-system-x86_64 objcopy apt-get dpkg-deb ldd; do
     command -v "$tool" >/dev/null || { echo "$0: no \`$tool\`: apt-get install qemu-system-x86 binutils" >&2; exit 2; }
 done
-cache=${NETLAB_VM_CACHE:-$(dirname "$0")/../target/vm}
+cache=${VM_CACHE:-$(dirname "$0")/../target/vm}
 mkdir -p "$cache"
 cache=$(realpath "$cache")
 # Several test binaries may be run at once, as by cargo-nextest.
@@ -29,26 +29,31 @@ flock "$lock"
 # An archive as the kernel unpacks it, of all that is in a folder.
 pack() { (cd "$1" && find . | "$cache/debian/bin/busybox" cpio --quiet -o -H newc) >"$2"; }
 
-if [[ ! -e $cache/base.cpio ]]; then
-    rm -rf "$cache/debian" "$cache/base"
-    mkdir -p "$cache/debian" "$cache/base"
+if [[ ! -d $cache/debian ]]; then
+    rm -rf "$cache/new"
+    mkdir "$cache/new"
     kernel=$(apt-cache depends --important linux-image-amd64 | sed -n 's/^ *Depends: //p' | head -n 1)
-    (cd "$cache/debian" && apt-get -o APT::Sandbox::User=root download -qq "${kernel:?apt knows no linux-image-amd64: apt-get update}" busybox-static)
-    for package in "$cache"/debian/*.deb; do dpkg-deb --extract "$package" "$cache/debian"; done
-    version=${kernel#linux-image-}
-    cp "$cache/debian/boot/vmlinuz-$version" "$cache/vmlinuz"
+    : "${kernel:?apt knows no linux-image-amd64: apt-get update}"
+    (cd "$cache/new" && apt-get -o APT::Sandbox::User=root download -qq "$kernel" busybox-static)
+    for package in "$cache"/new/*.deb; do dpkg-deb --extract "$package" "$cache/new"; done
+    mv "$cache/new" "$cache/debian"
+fi
+kernel=$(echo "$cache"/debian/boot/vmlinuz-*)
 
+if [[ ! $cache/base.cpio -nt $0 ]]; then
+    rm -rf "$cache/base"
+    mkdir "$cache/base"
     # Of the modules, those of networks without hardware; the kernel loads what is asked for itself, by /sbin/modprobe.
+    version=${kernel##*/vmlinuz-}
     modules=lib/modules/$version
-    (cd "$cache/debian" && cp --parents -r "$modules"/modules.{order,builtin,builtin.modinfo} "$modules"/kernel/{net,lib} \
-        "$modules"/kernel/{crypto,arch/x86/crypto} \
+    (cd "$cache/debian" && cp --parents -r "$modules"/modules.{order,builtin,builtin.modinfo} \
+        "$modules"/kernel/{net,lib,crypto,arch/x86/crypto} \
         "$modules"/kernel/drivers/net/{veth,dummy,ifb,macvlan,macvtap,tap,tun,vrf,geneve,bonding,vxlan,wireguard,ipvlan,team}* \
         "$cache/base")
-    "$cache/debian/bin/busybox" depmod -b "$cache/base" "$version"
-
     cd "$cache/base"
-    rm -rf "$modules"/kernel/net/{bluetooth,mac80211,wireless,nfc,rds,sctp/sctp_diag.ko,tipc,sunrpc,can,9p,ceph}
-    mkdir -p bin sbin usr/bin usr/sbin dev proc sys tmp root home/user etc run var
+    rm -rf "$modules"/kernel/net/{9p,bluetooth,can,ceph,mac80211,nfc,rds,sunrpc,tipc,wireless}
+    "$cache/debian/bin/busybox" depmod -b . "$version"
+    mkdir -p bin sbin usr/bin usr/sbin dev proc sys tmp root home/user etc run var srv
     cp "$cache/debian/bin/busybox" bin
     for applet in $(bin/busybox --list); do [[ $applet == busybox ]] || ln -s busybox "bin/$applet"; done
     ln -s ../bin/busybox sbin/modprobe
@@ -69,7 +74,6 @@ stty -F /dev/ttyS0 raw -echo
 ip link set lo up
 # Two sandboxes that ask for a module at once would find one of them without it: this modprobe does not wait for another.
 modprobe -a bridge veth nf_tables nf_conntrack
-cd "$(if [ "$(cat /as)" = root ]; then echo /root; else echo /home/user; fi)"
 { su -s /bin/sh -c /run.sh "$(cat /as)" </dev/null; echo "$?" >/dev/ttyS1; } 2>&1 | cat >/dev/ttyS0
 poweroff -f
 INIT
@@ -84,11 +88,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/root/program"
 objcopy --strip-debug "$program" "$work/root/program/$(basename "$program")"
-ldd "$program" | grep -o '/[^ ]*' | sort -u | (cd "$work/root" && xargs -I{} cp --parents -L {} .)
+# Programs that tests start and busybox has less of.
+mapfile -t tools < <(type -P ip nft)
+{
+    printf '%s\n' "${tools[@]}"
+    ldd "$program" "${tools[@]}" | sed -n 's/.*[[:space:]]\(\/[^ ]*\) (.*/\1/p'
+} | sort -u | xargs -I{} cp --parents -L {} "$work/root"
 echo "$as" >"$work/root/as"
 {
     echo '#!/bin/sh'
-    echo "export PATH=/bin:/sbin:/usr/bin:/usr/sbin NETLAB_TIMEOUT_SCALE=${NETLAB_TIMEOUT_SCALE:-10}"
+    echo "export PATH=/usr/sbin:/usr/bin:/sbin:/bin NETLAB_TIMEOUT_SCALE=${NETLAB_TIMEOUT_SCALE:-10}"
     for name in ${!NETLAB_@}; do printf 'export %s=%q\n' "$name" "${!name}"; done
     printf '%q ' exec "/program/$(basename "$program")" "$@"
 } >"$work/root/run.sh"
@@ -96,9 +105,10 @@ chmod +x "$work/root/run.sh"
 pack "$work/root" "$work/program.cpio"
 cat "$cache/base.cpio" "$work/program.cpio" >"$work/initrd"
 
-timeout "${NETLAB_VM_SECONDS:-900}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -display none \
-    -no-reboot -serial stdio -serial "file:$work/status" -serial "file:$work/kernel" -kernel "$cache/vmlinuz" -initrd "$work/initrd" \
-    -append "console=ttyS2 quiet loglevel=3 panic=-1 rdinit=/init" </dev/null
+timeout "${VM_SECONDS:-900}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -display none \
+    -no-reboot -serial stdio -serial "file:$work/status" -serial "file:$work/kernel" -kernel "$kernel" -initrd "$work/initrd" \
+    -append "console=ttyS2 quiet loglevel=3 panic=-1 rdinit=/init" </dev/null ||
+    echo "$0: qemu ended with status $? (124: after VM_SECONDS)" >&2
 status=$(tr -dc 0-9 <"$work/status")
 if [[ -z $status ]]; then
     echo "$0: the machine ended before the program; its kernel said:" >&2

@@ -10,8 +10,8 @@ use netlab::lb::{Key, LbTest, Load, Misses, Over, Sees, Traffic, Verdict};
 use netlab::prelude::*;
 
 use crate::bpf_program::Program;
-use crate::direct::{answered_directly, ports};
-use crate::suite::{FALSE_ALARM, equal, failing, serve};
+use crate::direct::{answers_go_past, ports};
+use crate::suite::{FALSE_ALARM, failing, serve};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 100);
 const PORT: u16 = 80;
@@ -126,25 +126,24 @@ async fn bench(client: &Node, lb: &Node, web: &[Node], fault: Fault) -> netlab::
 /// What holds of a choice by the client's address and port.
 fn by_source_and_port(traffic: &Traffic, web: &[Node]) -> [Verdict; 4] {
     [
-        traffic.share(equal(web)).counting(Key::SourceAndPort).ignoring_misses().by_chance(FALSE_ALARM),
+        traffic.share_equally(web).counting(Key::SourceAndPort).ignoring_misses().by_chance(FALSE_ALARM),
         traffic.affinity(Key::SourceAndPort).always(),
         traffic.loses(Misses::none()),
         traffic.source(Sees::ClientAndPort),
     ]
 }
 
-#[netlab::test(topology = "tests/topologies/lb_beside.topo")]
+#[netlab::test(topology = "tests/topologies/beside.topo")]
 async fn a_right_one(client: Node, lb: Node, gw: Node, web: [Node; 3]) -> netlab::Result {
     let test = bench(&client, &lb, &web, Fault::None).await?;
-    let load = Load::requests(600).from(ports(300));
-    let traffic = answered_directly(&test, load, &lb, &gw).await?;
+    let traffic = test.send(Load::requests(600).from(ports(300))).await?;
     println!("{}", traffic.summary());
     by_source_and_port(&traffic, &web).into_iter().try_for_each(Verdict::holds)?;
     traffic.affinity(Key::Source).absent(3, FALSE_ALARM).holds()?;
-    Ok(())
+    answers_go_past(&test, &lb, &gw).await
 }
 
-#[netlab::test(topology = "tests/topologies/lb_beside.topo")]
+#[netlab::test(topology = "tests/topologies/beside.topo")]
 async fn a_backend_that_is_never_chosen(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let test = bench(&client, &lb, &web, Fault::NeverTheLast).await?;
     let traffic = test.send(Load::requests(600).from(ports(300))).await?;
@@ -152,7 +151,7 @@ async fn a_backend_that_is_never_chosen(client: Node, lb: Node, web: [Node; 3]) 
     Ok(())
 }
 
-#[netlab::test(topology = "tests/topologies/lb_beside.topo")]
+#[netlab::test(topology = "tests/topologies/beside.topo")]
 async fn a_mac_address_that_nobody_has(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let test = bench(&client, &lb, &web, Fault::ToNobody).await?;
     let load = Load::requests(80).from(ports(40)).concurrency(40).timeout(Duration::from_millis(500));
@@ -161,7 +160,7 @@ async fn a_mac_address_that_nobody_has(client: Node, lb: Node, web: [Node; 3]) -
     Ok(())
 }
 
-#[netlab::test(topology = "tests/topologies/lb_beside.topo")]
+#[netlab::test(topology = "tests/topologies/beside.topo")]
 async fn a_hash_that_is_no_function_of_the_address(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let test = bench(&client, &lb, &web, Fault::HashOfTheSocket).await?;
     let traffic = test.send(Load::requests(600).from(ports(300))).await?;

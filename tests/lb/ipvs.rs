@@ -4,12 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Traffic, Verdict};
+use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Traffic, Verdict, Watch};
 use netlab::prelude::*;
 
-use crate::direct::{answered_directly, ports};
+use crate::direct::{ANSWER, answers_go_past, ports};
 use crate::ipvs_services::{Director, Forward, Scheduler};
-use crate::suite::{self, Balancer, FALSE_ALARM, Promises, equal, failing, serve, sources};
+use crate::suite::{self, Balancer, FALSE_ALARM, Promises, failing, serve, sources};
 use crate::tunnel;
 
 /// The director's address before its backends, and beside them.
@@ -56,7 +56,7 @@ impl Balancer for WeightedNat {
     }
 }
 
-#[netlab::test(topology = "tests/topologies/lb_routed.topo")]
+#[netlab::test(topology = "tests/topologies/nat.topo")]
 async fn whole(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     suite::whole::<WeightedNat>(&client, &lb, &web).await
 }
@@ -84,7 +84,7 @@ fn balance(
 /// backends, or their turns would coincide.
 fn round_robin(traffic: &Traffic, web: &[Node]) -> [Verdict; 4] {
     [
-        traffic.share(equal(web)).exactly(),
+        traffic.share_equally(web).exactly(),
         traffic.affinity(Key::Source).absent(3, FALSE_ALARM),
         traffic.loses(Misses::none()),
         traffic.source(Sees::ClientAndPort),
@@ -95,29 +95,30 @@ fn one_by_one() -> Load {
     Load::requests(300).concurrency(1).from(sources(10))
 }
 
-#[netlab::test(topology = "tests/topologies/lb_routed.topo")]
+#[netlab::test(topology = "tests/topologies/nat.topo")]
 async fn nat(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     balance(&director_of(&lb), BEFORE, Scheduler::ROUND_ROBIN, &web, Forward::Nat)?;
     serve(&web, Over::Tcp).await?;
-    let before = lb.counters()?;
-    let traffic = LbTest::new([&client], [BEFORE]).send(one_by_one()).await?;
+    let test = LbTest::new([&client], [BEFORE]);
+    let traffic = test.send(one_by_one()).await?;
     round_robin(&traffic, &web).into_iter().try_for_each(Verdict::holds)?;
-    // At least two packets of each connection are a backend's, and all of these come back.
-    before.changed()?.rx_packets("eth1", 600..).tx_packets("eth0", 600..).check()?;
+    let watch = Watch::begin(&lb)?;
+    let traffic = test.send(Load::requests(60).answers_of(ANSWER)).await?;
+    traffic.return_path(&watch.sent()?).passes().holds()?;
     Ok(())
 }
 
-#[netlab::test(topology = "tests/topologies/lb_beside.topo")]
+#[netlab::test(topology = "tests/topologies/beside.topo")]
 async fn direct_routing(client: Node, lb: Node, gw: Node, web: [Node; 3]) -> netlab::Result {
     balance(&director_of(&lb), BESIDE, Scheduler::ROUND_ROBIN, &web, Forward::DirectRouting)?;
     serve(&web, Over::Tcp).await?;
     let test = LbTest::new([&client], [BESIDE]);
-    let traffic = answered_directly(&test, one_by_one(), &lb, &gw).await?;
+    let traffic = test.send(one_by_one()).await?;
     round_robin(&traffic, &web).into_iter().try_for_each(Verdict::holds)?;
-    Ok(())
+    answers_go_past(&test, &lb, &gw).await
 }
 
-#[netlab::test(topology = "tests/topologies/lb_far.topo")]
+#[netlab::test(topology = "tests/topologies/far.topo")]
 async fn tunnel(client: Node, lb: Node, gw: Node, web: [Node; 3]) -> netlab::Result {
     balance(&director_of(&lb), BESIDE, Scheduler::ROUND_ROBIN, &web, Forward::Tunnel)?;
     serve(&web, Over::Tcp).await?;
@@ -125,38 +126,38 @@ async fn tunnel(client: Node, lb: Node, gw: Node, web: [Node; 3]) -> netlab::Res
         netlab::requires("ipip", tunnel::end_at(backend), "load the module as root: `modprobe ipip`");
     }
     let test = LbTest::new([&client], [BESIDE]);
-    let traffic = answered_directly(&test, one_by_one(), &lb, &gw).await?;
+    let traffic = test.send(one_by_one()).await?;
     round_robin(&traffic, &web).into_iter().try_for_each(Verdict::holds)?;
     for backend in &web {
         // What it answered came by the tunnel, at least two packets of each connection.
         assert!(backend.counters()?.interface(tunnel::NAME)?.rx_packets >= 200);
     }
-    Ok(())
+    answers_go_past(&test, &lb, &gw).await
 }
 
-#[netlab::test(topology = "tests/topologies/lb_routed.topo")]
+#[netlab::test(topology = "tests/topologies/nat.topo")]
 async fn source_hashing(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     balance(&director_of(&lb), BEFORE, Scheduler::SOURCE_HASHING, &web, Forward::Nat)?;
     serve(&web, Over::Tcp).await?;
     let traffic = LbTest::new([&client], [BEFORE]).send(Load::requests(240).from(sources(12))).await?;
     traffic.affinity(Key::Source).always().holds()?;
-    traffic.share(equal(&web)).counting(Key::Source).by_chance(FALSE_ALARM).holds()?;
+    traffic.share_equally(&web).counting(Key::Source).by_chance(FALSE_ALARM).holds()?;
     Ok(())
 }
 
-#[netlab::test(topology = "tests/topologies/lb_routed.topo")]
+#[netlab::test(topology = "tests/topologies/nat.topo")]
 async fn source_and_port_hashing(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     balance(&director_of(&lb), BEFORE, Scheduler::SOURCE_AND_PORT_HASHING, &web, Forward::Nat)?;
     serve(&web, Over::Tcp).await?;
     let traffic = LbTest::new([&client], [BEFORE]).send(Load::requests(600).from(ports(300))).await?;
     traffic.affinity(Key::SourceAndPort).always().holds()?;
     traffic.affinity(Key::Source).absent(3, FALSE_ALARM).holds()?;
-    traffic.share(equal(&web)).counting(Key::SourceAndPort).by_chance(FALSE_ALARM).holds()?;
+    traffic.share_equally(&web).counting(Key::SourceAndPort).by_chance(FALSE_ALARM).holds()?;
     Ok(())
 }
 
 /// Maglev hashing leaves nearly all clients where they are, and plain hashing does not.
-#[netlab::test(topology = "tests/topologies/lb_routed.topo")]
+#[netlab::test(topology = "tests/topologies/nat.topo")]
 async fn a_server_that_leaves(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let director = director_of(&lb);
     serve(&web, Over::Tcp).await?;
@@ -176,14 +177,14 @@ async fn a_server_that_leaves(client: Node, lb: Node, web: [Node; 3]) -> netlab:
 }
 
 /// The check that is for it fails, the others hold.
-#[netlab::test(topology = "tests/topologies/lb_routed.topo")]
+#[netlab::test(topology = "tests/topologies/nat.topo")]
 async fn persistence_where_there_should_be_none(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let scheduler = Scheduler::ROUND_ROBIN.persistent();
     balance(&director_of(&lb), BEFORE, scheduler, &web, Forward::Nat)?;
     serve(&web, Over::Tcp).await?;
     let traffic = LbTest::new([&client], [BEFORE]).send(one_by_one()).await?;
     // Each client's first turn is as fair as ever.
-    let first_turns = traffic.share(equal(&web)).counting(Key::Source).exactly();
+    let first_turns = traffic.share_equally(&web).counting(Key::Source).exactly();
     let [_share, rest @ ..] = round_robin(&traffic, &web);
     assert_eq!(failing([first_turns].into_iter().chain(rest)), ["affinity"]);
     Ok(())
