@@ -74,7 +74,7 @@ pub async fn stream_module(on: &Node) -> netlab::Result<String> {
     let folder =
         words.find_map(|word| word.strip_prefix("--modules-path=")).unwrap_or("/usr/lib/nginx/modules");
     let module = Path::new(folder).join("ngx_stream_module.so");
-    let found = if module.exists() { Ok(()) } else { Err(format!("no `{}`", module.display())) };
+    let found = if module.is_file() { Ok(()) } else { Err(format!("no `{}`", module.display())) };
     netlab::requires("nginx-stream", found, "install nginx's stream module (Debian: libnginx-mod-stream)");
     Ok(format!("load_module {};", module.display()))
 }
