@@ -1,5 +1,6 @@
 //! Flows that outlive their backend.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,12 +26,17 @@ async fn removed(
     remove: impl AsyncFnOnce() -> netlab::Result,
 ) -> netlab::Result<(Traffic, Duration)> {
     let load = test.start(flows())?;
-    seen(&load, |load| load.observations().len() >= 2 * FLOWS).await?;
+    seen(&load, |load| flows_of(load).len() == FLOWS).await?;
     let removed = test.now();
     remove().await?;
     let after = removed + Duration::from_millis(50);
-    seen(&load, |load| load.since(after).observations().len() >= 3 * FLOWS).await?;
+    // Also those that wait for an answer in vain.
+    seen(&load, |load| flows_of(&load.since(after)).len() == FLOWS).await?;
     Ok((load.stop().await?, removed))
+}
+
+fn flows_of(traffic: &Traffic) -> BTreeSet<SocketAddr> {
+    traffic.observations().iter().map(|observation| observation.source).collect()
 }
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
