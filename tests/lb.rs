@@ -6,6 +6,10 @@ mod anycast;
 mod faults;
 #[path = "lb/flows.rs"]
 mod flows;
+#[path = "lb/hairpin.rs"]
+mod hairpin;
+#[path = "lb/idle.rs"]
+mod idle;
 #[path = "lb/kinds.rs"]
 mod kinds;
 #[path = "lb/paths.rs"]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netlab::lb::{Key, LbTest, Load, Misses, Over, Traffic, who};
+use netlab::lb::{LbTest, Load, Misses, Over, Traffic, who};
 use netlab::prelude::*;
 
 use crate::relay::{Fault, Relay};
@@ -55,9 +55,7 @@ async fn flows_of_a_removed_backend(client: Node, lb: Node, web: [Node; 3]) -> n
             Ok(())
         })
         .await?;
-        let before = traffic.before(removed);
-        before.affinity(Key::SourceAndPort).always().holds()?;
-        before.loses(Misses::none()).holds()?;
+        traffic.before(removed).loses(Misses::none()).holds()?;
         let stale = traffic.removal(&web[0], removed).forgotten_within(Duration::from_millis(50));
         println!("{fault:?}: {stale}");
         assert!(stale.to_string().contains(row), "{stale}");
