@@ -7,7 +7,7 @@ use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, who};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Header, Proxy};
-use crate::suite::vips;
+use crate::suite::{failing, vips};
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {

@@ -126,7 +126,13 @@ mod tests {
         let verdict = load(|client, backend| if client == backend { Err(Miss::TimedOut) } else { Ok(()) })
             .hairpin(BACKENDS)
             .each();
-        insta::assert_snapshot!(verdict, @"");
+        insta::assert_snapshot!(verdict, @r"
+        hairpin does not hold: each of 3 backends, as a client, is answered by each
+          client  by web1  by web2  by web3  no answer
+          web1          0       10       10         10  <- never by itself; 10 timed out
+          web2         10        0       10         10  <- never by itself; 10 timed out
+          web3         10       10        0         10  <- never by itself; 10 timed out
+        ");
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl End {
 
 impl Idle<'_> {
     /// Every connection lives on through a silence of this time: none is closed earlier, and what is asked after is answered. At
-    /// least one must have been silent for so long.
+    /// least one must have been silent for so long. Time counts from when the client has the answer, which is later than when the
+    /// balancer sent it: ask for a little less than what is promised.
     ///
     /// That a flow of UDP stays with its backend through a silence is a question to
     /// [`affinity`](Traffic::affinity) by [`Key::Connection`](crate::Key::Connection).
@@ -190,7 +191,13 @@ mod tests {
         assert!(silent(Ok(()), None).idle().kept_for(at(200)).is_ok());
         // It was closed later than it had to be kept.
         assert!(silent(Ok(()), Some(250)).idle().kept_for(at(200)).is_ok());
-        insta::assert_snapshot!(silent(Err(Miss::TimedOut), Some(90)).idle().kept_for(at(200)), @"");
+        insta::assert_snapshot!(silent(Err(Miss::TimedOut), Some(90)).idle().kept_for(at(200)), @r"
+        idle, kept does not hold: connections that are silent live for 200.0ms at least
+          connection  silent for  then
+                   1     299.5ms  asked again: timed out    <- was not kept
+                   2      88.5ms  closed by the other side  <- closed 111.5ms too early
+          2 silences: 0 ended with an answer, 1 with a close (after 88.5ms to 88.5ms); 2 say something, 2 of them are wrong
+        ");
         assert!(silent(Ok(()), None).idle().kept_for(at(400)).to_string().contains("nothing to judge"));
     }
 
@@ -199,7 +206,13 @@ mod tests {
         // The other connection was asked before its time.
         assert!(silent(Err(Miss::Reset), None).idle().closed_within(at(200)).is_ok());
         assert!(silent(Err(Miss::Closed), Some(150)).idle().closed_within(at(200)).is_ok());
-        insta::assert_snapshot!(silent(Ok(()), Some(250)).idle().closed_within(at(200)), @"");
+        insta::assert_snapshot!(silent(Ok(()), Some(250)).idle().closed_within(at(200)), @r"
+        idle, closed does not hold: connections that are silent are closed within 200.0ms
+          connection  silent for  then
+                   1     299.5ms  asked again, and answered  <- still open
+                   2     248.5ms  closed by the other side   <- 48.5ms too late
+          2 silences: 1 ended with an answer (after 299.5ms to 299.5ms), 1 with a close (after 248.5ms to 248.5ms); 2 say something, 2 of them are wrong
+        ");
         let hangs = silent(Err(Miss::TimedOut), None).idle().closed_within(at(200)).to_string();
         assert!(hangs.contains("hangs: the client was not told"), "{hangs}");
         assert!(!silent(Ok(()), None).idle().closed_within(at(400)).is_ok());

@@ -197,7 +197,13 @@ mod tests {
     #[test]
     fn who_is_not_told_stops_and_who_is_told_instead_is_named() {
         let told = [told("web1", 7, 1400), told("web2", 0, 1500)];
-        insta::assert_snapshot!(transfers(true).path_mtu(&told).complete(), @"");
+        insta::assert_snapshot!(transfers(true).path_mtu(&told).complete(), @r"
+        path MTU does not hold: 4 large answers arrive whole, and their senders are told of packets that are too big
+          sent by  answers  whole            arrived  told  path MTU
+          web1           2      2                        7      1400
+          web2           2      0  0 of 200000 bytes     0      1500  <- 2 stopped (timed out), for example to 10.1.0.2:4000: never told, but web1 was, 7 times
+          arrived: of the answers that are not whole
+        ");
         let other = [self::told("web1", 2, 1400), self::told("web2", 2, 1400), self::told("web3", 1, 1500)];
         assert!(
             transfers(false).path_mtu(&other).complete().to_string().contains("told of what others send")
