@@ -12,8 +12,12 @@ mod direct;
 mod faults;
 #[path = "lb/flows.rs"]
 mod flows;
+#[path = "lb/hairpin.rs"]
+mod hairpin;
 #[path = "lb/haproxy/mod.rs"]
 mod haproxy;
+#[path = "lb/idle.rs"]
+mod idle;
 #[path = "lb/ipvs.rs"]
 mod ipvs;
 #[path = "lb/ipvs_services.rs"]
