@@ -30,6 +30,7 @@ mod checks;
 mod load;
 mod observation;
 mod summary;
+mod timeline;
 mod traffic;
 
 pub use checks::{
@@ -39,4 +40,5 @@ pub use checks::{
 pub use load::{LbTest, Load, LoadError, Over, TooBigWatch, Underway, Watch, Who, who};
 pub use observation::{Answer, Bytes, Key, KeyValue, Miss, Observation};
 pub use summary::Summary;
+pub use timeline::Timeline;
 pub use traffic::Traffic;
