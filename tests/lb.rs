@@ -6,6 +6,8 @@ mod anycast;
 mod faults;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/nftables/mod.rs"]
+mod nftables;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]

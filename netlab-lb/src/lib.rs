@@ -27,6 +27,7 @@
 //! [`LbTest`] sends loads from the nodes of a lab; where the observations come from is nothing to the checks.
 
 mod checks;
+mod dsr;
 mod load;
 mod observation;
 mod summary;
@@ -36,6 +37,7 @@ pub use checks::{
     Affinity, Disruption, Drain, Failed, Health, Misses, ReturnPath, Sees, Sent, SentBy, Share, Table,
     Verdict, same_choice,
 };
+pub use dsr::dsr;
 pub use load::{LbTest, Load, LoadError, Over, Underway, Watch, Who, who};
 pub use observation::{Answer, Bytes, Key, KeyValue, Miss, Observation};
 pub use summary::Summary;

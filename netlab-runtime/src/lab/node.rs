@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use super::endpoint::{ToDestination, ToEndpoint};
 use super::state::{Entry, State};
 use super::{Command, Counters, LabError, Net, Ping, socket, template};
-use crate::kernel::Sysctls;
 use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
+use crate::kernel::{Sysctls, add_address};
 use crate::sys::namespace;
 
 /// A node of a lab: a network namespace with a name.
@@ -268,6 +268,31 @@ impl Node {
         let value = value.to_string();
         let done = self.state.in_place(self.plan().place, || Sysctls::default().write(key, &value));
         done.map_err(|error| self.error(format_args!("`sysctl -w {key}={value}`"), error))
+    }
+
+    /// Gives one of its interfaces an address more, and returns when it can be used: `("lo", "10.1.0.80".parse()?)`, or with the
+    /// prefix length, `"10.1.0.80/24"`, as an [`IpNet`]. Without one the address stands alone (`/32`, `/128`).
+    ///
+    /// Nobody else in the lab is told: routes to it are those of the topology, and [`addrs`](Self::addrs) does not have it.
+    ///
+    /// By hand: `ip addr add ADDR dev IF`.
+    ///
+    /// # Errors
+    ///
+    /// The node has no such interface, or it has the address already. The node is the machine itself, whose addresses netlab
+    /// changes only where the topology says so, or nobody could undo it.
+    pub fn add_address(&self, iface: &str, addr: impl Into<IpNet>) -> Result<(), LabError> {
+        let addr = addr.into();
+        let place = self.plan().place;
+        if self.state.plan.machine() == Some(place) {
+            let name = self.name();
+            return Err(LabError::msg(format!(
+                "node `{name}` is the machine: write `{addr}` in the topology, so that it is taken away again"
+            )));
+        }
+        let index = self.iface(iface)?.index;
+        let what = format!("`ip addr add {addr} dev {iface}`");
+        self.state.ask(place, &what, |socket| add_address(socket, index, addr))
     }
 
     /// Sends an ICMP echo request: `node.ping(&other).await?`, or `node.ping("8.8.8.8").blocking()?`.
