@@ -4,6 +4,8 @@
 mod anycast;
 #[path = "lb/faults.rs"]
 mod faults;
+#[path = "lb/flows.rs"]
+mod flows;
 #[path = "lb/kinds.rs"]
 mod kinds;
 #[path = "lb/nftables/mod.rs"]
@@ -12,6 +14,8 @@ mod nftables;
 mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
+#[path = "lb/relay.rs"]
+mod relay;
 #[path = "lb/suite.rs"]
 mod suite;
 

@@ -20,7 +20,7 @@
 //! #     }),
 //! # }).collect();
 //! // At random, and wrong about a good balancer once in a million runs:
-//! traffic.share([("web1", 1), ("web2", 1), ("web3", 1)]).by_chance(1e-6).holds()?;
+//! traffic.share_equally(["web1", "web2", "web3"]).by_chance(1e-6).holds()?;
 //! # Ok::<(), netlab_lb::Failed>(())
 //! ```
 //!
@@ -34,8 +34,8 @@ mod summary;
 mod traffic;
 
 pub use checks::{
-    Affinity, Disruption, Drain, Failed, Health, Misses, ReturnPath, Sees, Sent, SentBy, Share, Table,
-    Verdict, same_choice,
+    Affinity, Disruption, Drain, Failed, Health, Misses, Removal, ReturnPath, Sees, Sent, SentBy, Share,
+    Table, Verdict, same_choice,
 };
 pub use dsr::dsr;
 pub use load::{LbTest, Load, LoadError, Over, Underway, Watch, Who, who};

@@ -7,7 +7,7 @@ use netlab::lb::{Key, LbTest, Load, Misses, Over, Sees, Traffic, Verdict};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Proxy};
-use crate::suite::{FALSE_ALARM, equal, failing, serve, sources};
+use crate::suite::{FALSE_ALARM, failing, serve, sources};
 
 /// Backends, and before them a balancer that does round robin.
 async fn bench(client: &Node, lb: &Node, web: &[Node], fault: Fault) -> netlab::Result<LbTest> {
@@ -23,7 +23,7 @@ fn vip(port: u16) -> SocketAddr {
 /// What holds of round robin.
 fn round_robin(traffic: &Traffic, web: &[Node]) -> [Verdict; 4] {
     [
-        traffic.share(equal(web)).ignoring_misses().by_chance(FALSE_ALARM),
+        traffic.share_equally(web).ignoring_misses().by_chance(FALSE_ALARM),
         traffic.affinity(Key::Source).absent(web.len() as u32, FALSE_ALARM),
         traffic.loses(Misses::none()),
         traffic.source(Sees::Balancer([10, 2, 0, 254].into())),
@@ -39,7 +39,7 @@ async fn a_right_one_passes_every_check(client: Node, lb: Node, web: [Node; 3]) 
         verdict.holds()?;
     }
     let one_by_one = test.send(Load::requests(300).concurrency(1)).await?;
-    one_by_one.share(equal(&web)).exactly().holds()?;
+    one_by_one.share_equally(&web).exactly().holds()?;
     Ok(())
 }
 
@@ -91,7 +91,7 @@ async fn clients_that_move_without_reason(client: Node, lb: Node, web: [Node; 3]
         before.affinity(Key::Source).always().holds()?;
         proxy.remove(&web[0]);
         let after = test.send(Load::requests(120).from(sources(12))).await?;
-        let disruption = before.disruption(&after, Key::Source).left(web[0].name()).at_most(0.0);
+        let disruption = before.disruption(&after, Key::Source).left(&web[0]).at_most(0.0);
         println!("{choice:?}: {disruption}");
         assert_eq!(failing([disruption]), expected);
     }

@@ -7,7 +7,7 @@ use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, who};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Proxy};
-use crate::suite::{equal, vips};
+use crate::suite::vips;
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
@@ -17,7 +17,7 @@ async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab
     Proxy::start(&lb, 80, &web, Choice::RoundRobin, Fault::None).await?;
     let test = LbTest::new([&client], vips()).over(Over::Http);
     let traffic = test.send(Load::requests(60).concurrency(1)).await?;
-    traffic.share(equal(&web)).exactly().holds()?;
+    traffic.share_equally(&web).exactly().holds()?;
     traffic.source(Sees::Balancer([10, 2, 0, 254].into())).holds()?;
     let by_family = |v4: bool| traffic.only(|request| request.source.is_ipv4() == v4).observations().len();
     assert_eq!((by_family(true), by_family(false)), (30, 30));
@@ -25,7 +25,7 @@ async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab
     // Connections that are kept stay with their backend, whichever that is.
     let kept = test.send(Load::requests(120).keep_connections(6)).await?;
     kept.affinity(Key::Connection).always().holds()?;
-    kept.share(equal(&web)).counting(Key::Connection).exactly().holds()?;
+    kept.share_equally(&web).counting(Key::Connection).exactly().holds()?;
     Ok(())
 }
 

@@ -21,17 +21,12 @@ pub fn sources(number: u8) -> Vec<SocketAddr> {
     (1..=number).map(|last| ([10, 1, 0, last], 0).into()).collect()
 }
 
-/// The same share for each.
-pub fn equal(web: &[Node]) -> Vec<(String, u64)> {
-    web.iter().map(|backend| (backend.name().to_owned(), 1)).collect()
-}
-
 /// Has each backend say who it is, on port 80.
 pub async fn serve(web: &[Node], over: Over) -> netlab::Result {
     for backend in web {
         match over {
             Over::Http => drop(backend.serve(servers::identity(80)).await?),
-            Over::Tcp | Over::Udp => drop(backend.serve(who(80, backend.name())).await?),
+            Over::Tcp | Over::Udp => drop(backend.serve(who(80, backend)).await?),
         }
     }
     Ok(())
@@ -123,7 +118,7 @@ async fn shares<B: Balancer>(
     for weights in [vec![1; web.len()], (1..=web.len() as u32).collect(), vec![1; web.len()]] {
         let weighted: Vec<_> = web.iter().zip(weights.iter().copied()).collect();
         balancer.set_weights(&weighted).await?;
-        let shares = weighted.iter().map(|(backend, weight)| (backend.name(), u64::from(*weight)));
+        let shares = weighted.iter().map(|(backend, weight)| (*backend, u64::from(*weight)));
         let traffic = test.send(bench.fresh(Load::requests(120).concurrency(1), 120)).await?;
         println!("{}", traffic.summary());
         let share = traffic.share(shares);
@@ -142,7 +137,7 @@ async fn changes_under_load<B: Balancer>(
     web: &[Node],
 ) -> netlab::Result {
     let Bench { test, promises, .. } = bench;
-    let one = web[0].name();
+    let one = &web[0];
     let drained: Vec<_> = web.iter().enumerate().map(|(n, backend)| (backend, u32::from(n > 0))).collect();
     let back: Vec<_> = web.iter().map(|backend| (backend, 1)).collect();
     let enough = Load::rate(200.0, Duration::from_secs(30));
@@ -178,7 +173,7 @@ async fn changes_under_load<B: Balancer>(
 }
 
 /// Waits until a load has come to something.
-async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
+pub async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
     eventually(Duration::from_secs(10), async || {
         let so_far = load.so_far();
         if what(&so_far) { Ok(()) } else { Err(netlab::Error::msg(so_far.summary())) }
@@ -187,8 +182,8 @@ async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Resul
     Ok(())
 }
 
-fn answered_by(traffic: &Traffic, backend: &str) -> bool {
-    traffic.answers().any(|(_, answer)| answer.backend == backend)
+fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
+    traffic.answers().any(|(_, answer)| answer.backend == backend.name())
 }
 
 /// With no backend left, requests fail at once, as promised; with one again they are answered.
@@ -206,6 +201,6 @@ async fn no_backend_left<B: Balancer>(
 
     balancer.set_weights(&[(&web[0], 1)]).await?;
     let traffic = test.send(bench.fresh(Load::requests(6), 6)).await?;
-    traffic.share([(web[0].name(), 1)]).exactly().holds()?;
+    traffic.share_equally([&web[0]]).exactly().holds()?;
     Ok(())
 }

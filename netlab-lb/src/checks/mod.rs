@@ -12,6 +12,7 @@ mod health;
 mod return_path;
 mod share;
 mod source;
+mod stale;
 mod table;
 mod verdict;
 
@@ -26,5 +27,6 @@ pub use health::Health;
 pub use return_path::{ReturnPath, Sent, SentBy};
 pub use share::Share;
 pub use source::Sees;
+pub use stale::Removal;
 pub use table::Table;
 pub use verdict::{Failed, Verdict};

@@ -30,6 +30,11 @@ impl Traffic {
         let weights = weights.into_iter().map(|(name, weight)| (name.into(), weight)).collect();
         Share { traffic: self, weights, unit: None, ignore_misses: false }
     }
+
+    /// Asks whether these backends, and no others, get equal shares: names, or nodes that are called as their backends are.
+    pub fn share_equally<N: Into<String>>(&self, backends: impl IntoIterator<Item = N>) -> Share<'_> {
+        self.share(backends.into_iter().map(|backend| (backend, 1)))
+    }
 }
 
 impl Share<'_> {

@@ -465,6 +465,13 @@ impl PartialEq for Node {
 
 impl Eq for Node {}
 
+/// Its name.
+impl From<&Node> for String {
+    fn from(node: &Node) -> Self {
+        node.name().to_owned()
+    }
+}
+
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({})", self.name())
