@@ -109,11 +109,7 @@ impl Bench {
 }
 
 /// Shares by weight, equal and not; nothing is lost, and backends see whom they should.
-async fn shares<B: Balancer>(
-    bench: &Bench,
-    balancer: &mut B,
-    web: &[Node],
-) -> netlab::Result {
+async fn shares<B: Balancer>(bench: &Bench, balancer: &mut B, web: &[Node]) -> netlab::Result {
     let Bench { test, promises, .. } = bench;
     for weights in [vec![1; web.len()], (1..=web.len() as u32).collect(), vec![1; web.len()]] {
         let weighted: Vec<_> = web.iter().zip(weights.iter().copied()).collect();
@@ -131,11 +127,7 @@ async fn shares<B: Balancer>(
 
 /// A backend is drained under load and comes back: no request is lost, connections that were open live on, and clients that keep
 /// theirs stay where they were.
-async fn changes_under_load<B: Balancer>(
-    bench: &Bench,
-    balancer: &mut B,
-    web: &[Node],
-) -> netlab::Result {
+async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &[Node]) -> netlab::Result {
     let Bench { test, promises, .. } = bench;
     let one = &web[0];
     let drained: Vec<_> = web.iter().enumerate().map(|(n, backend)| (backend, u32::from(n > 0))).collect();
@@ -187,11 +179,7 @@ fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
 }
 
 /// With no backend left, requests fail at once, as promised; with one again they are answered.
-async fn no_backend_left<B: Balancer>(
-    bench: &Bench,
-    balancer: &mut B,
-    web: &[Node],
-) -> netlab::Result {
+async fn no_backend_left<B: Balancer>(bench: &Bench, balancer: &mut B, web: &[Node]) -> netlab::Result {
     let Bench { test, promises, .. } = bench;
     let nobody: Vec<_> = web.iter().map(|backend| (backend, 0)).collect();
     balancer.set_weights(&nobody).await?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use netlab_topology::plan::{PlannedNode, Wire};
+use netlink_sys::protocols::NETLINK_NETFILTER;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use super::endpoint::{ToDestination, ToEndpoint};
 use super::state::{Entry, State};
 use super::{Command, Counters, LabError, Net, Ping, socket, template};
 use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
-use crate::kernel::{Sysctls, add_address};
+use crate::kernel::{NetlinkSocket, Sysctls, add_address, forget_flows};
 use crate::sys::namespace;
 
 /// A node of a lab: a network namespace with a name.
@@ -243,6 +244,27 @@ impl Node {
     /// The kernel refused the question, or has no ctnetlink (`CONFIG_NF_CT_NETLINK`).
     pub fn conntrack(&self) -> Result<Vec<Flow>, LabError> {
         self.state.conntrack(self.plan().place)
+    }
+
+    /// Has its kernel forget tracked connections, and says how many it forgot: the next packet of one is a first packet again, for
+    /// which a balancer's rules choose anew. Rules that change do not do that by themselves.
+    ///
+    /// By hand: `conntrack -D`, with options that say which.
+    ///
+    /// # Errors
+    ///
+    /// As [`conntrack`](Self::conntrack). The node is the machine itself, whose connections are not netlab's to cut.
+    pub fn forget_flows(&self, which: impl Fn(&Flow) -> bool + Sync) -> Result<usize, LabError> {
+        let place = self.plan().place;
+        if self.state.plan.machine() == Some(place) {
+            let name = self.name();
+            return Err(LabError::msg(format!("node `{name}` is the machine: its connections are not cut")));
+        }
+        let forgotten = self.state.in_place(place, || {
+            let mut socket = NetlinkSocket::open(NETLINK_NETFILTER)?;
+            forget_flows(&mut socket, &which)
+        });
+        forgotten.map_err(|error| self.error("`conntrack -D`", error))
     }
 
     /// The value of a sysctl in the node.

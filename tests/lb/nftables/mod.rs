@@ -4,5 +4,3 @@ mod dsr;
 mod faults;
 mod nat;
 mod rules;
-
-pub use rules::{Backend, By, backends, load};

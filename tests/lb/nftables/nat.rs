@@ -8,7 +8,7 @@ use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Watch};
 use netlab::prelude::*;
 
 use super::rules::{Backend, By, backends, load};
-use crate::suite::{Balancer, FALSE_ALARM, Promises, equal, failing, serve, sources, vips, whole};
+use crate::suite::{Balancer, FALSE_ALARM, Promises, failing, serve, sources, vips, whole};
 
 /// The table `inet lb` on a router, which may be reconfigured while it runs.
 #[derive(Clone, Debug)]
@@ -33,6 +33,12 @@ impl Nat {
     /// their backends: rules of a chain of the type `nat` are asked about the first packet alone.
     pub async fn give<'n>(&self, weights: impl IntoIterator<Item = (&'n Node, u32)>) -> netlab::Result {
         load(&self.lb, &self.rules(&backends(weights)?)).await
+    }
+
+    /// Has what is tracked of a backend forgotten, and says how many connections that were: their next packets are first packets.
+    pub fn forget(&self, backend: &Node) -> netlab::Result<usize> {
+        let addrs: [IpAddr; 2] = [backend.addr4().into(), backend.addr6().into()];
+        Ok(self.lb.forget_flows(|flow| addrs.contains(&flow.reply.source.ip()))?)
     }
 
     /// The chains are made, emptied and filled anew: whatever was there before, this is what there is after.
@@ -98,11 +104,8 @@ struct Whole<K> {
 
 impl<K: Kind> Balancer for Whole<K> {
     fn promises() -> Promises {
-        let sees = if K::MASQUERADES {
-            Sees::Balancer(IpAddr::from([10, 2, 0, 254]))
-        } else {
-            Sees::ClientAndPort
-        };
+        let sees =
+            if K::MASQUERADES { Sees::Balancer(IpAddr::from([10, 2, 0, 254])) } else { Sees::ClientAndPort };
         // Backends see a balancer's address of one family or the other.
         let vips = if K::MASQUERADES { vips()[..1].to_vec() } else { vips().to_vec() };
         Promises {
@@ -157,7 +160,7 @@ async fn masqueraded_by_ipv6(client: Node, lb: Node, web: [Node; 3]) -> netlab::
     serve(&web, Over::Tcp).await?;
     Nat::new(&lb, By::Turn).masquerading().give(web.iter().zip([1; 3])).await?;
     let traffic = LbTest::new([&client], [vips()[1]]).send(Load::requests(30).concurrency(1)).await?;
-    traffic.share(equal(&web)).exactly().holds()?;
+    traffic.share_equally(&web).exactly().holds()?;
     traffic.source(Sees::Balancer([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0xfe].into())).holds()?;
     Ok(())
 }
@@ -171,7 +174,7 @@ async fn by_source(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
         let test = LbTest::new([&client], vips()).over(over);
         let traffic = test.send(Load::requests(120).from(sources(12))).await?;
         traffic.affinity(Key::Source).always().holds()?;
-        traffic.share(equal(&web)).counting(Key::Source).by_chance(FALSE_ALARM).holds()?;
+        traffic.share_equally(&web).counting(Key::Source).by_chance(FALSE_ALARM).holds()?;
         traffic.loses(Misses::none()).holds()?;
         traffic.source(Sees::ClientAndPort).holds()?;
     }
@@ -188,7 +191,7 @@ async fn one_that_leaves_moves_clients_of_others(client: Node, lb: Node, web: [N
     nat.give(web[1..].iter().zip([1; 2])).await?;
     let after = test.send(Load::requests(120).from(sources(12))).await?;
     // A hash modulo how many there are is not consistent: of those whose backend stays, every second one or so is moved.
-    let disruption = before.disruption(&after, Key::Source).left(web[0].name());
+    let disruption = before.disruption(&after, Key::Source).left(&web[0]);
     println!("{}", disruption.clone().at_most(1.0));
     disruption.clone().at_most(1.0).holds()?;
     assert_eq!(failing([disruption.at_most(0.1)]), ["disruption"]);
