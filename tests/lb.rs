@@ -2,14 +2,34 @@
 
 #[path = "lb/anycast.rs"]
 mod anycast;
+#[path = "lb/bpf.rs"]
+mod bpf;
+#[path = "lb/bpf_program.rs"]
+mod bpf_program;
+#[path = "lb/direct.rs"]
+mod direct;
 #[path = "lb/faults.rs"]
 mod faults;
 #[path = "lb/flows.rs"]
 mod flows;
+#[path = "lb/hairpin.rs"]
+mod hairpin;
+#[path = "lb/haproxy/mod.rs"]
+mod haproxy;
+#[path = "lb/idle.rs"]
+mod idle;
+#[path = "lb/ipvs.rs"]
+mod ipvs;
+#[path = "lb/ipvs_services.rs"]
+mod ipvs_services;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/netlink.rs"]
+mod netlink;
 #[path = "lb/nftables/mod.rs"]
 mod nftables;
+#[path = "lb/nginx/mod.rs"]
+mod nginx;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]
@@ -18,5 +38,7 @@ mod proxy;
 mod relay;
 #[path = "lb/suite.rs"]
 mod suite;
+#[path = "lb/tunnel.rs"]
+mod tunnel;
 
 netlab::main!();

@@ -1,6 +1,6 @@
 //! Expectations of who reaches whom: those that hold.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlab::prelude::*;
 use tokio::io::AsyncWriteExt;
@@ -113,6 +113,108 @@ async fn expectations_wait_until_all_hold_together(lab: Lab, a: Node, b: Node, c
     .await?;
     lab.expect().reaches(&a, b.tcp(80).served()).reaches(&c, b.tcp(80).served()).check().await?;
     drop(listener);
+    Ok(())
+}
+
+/// How often the node has refused a connection (RFC 1213, `tcpOutRsts`).
+fn refusals(node: &Node) -> netlab::Result<u64> {
+    let text = node.enter(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = lines.next().zip(lines.next()).expect("names and values");
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let (_, value) = pairs.find(|(name, _)| *name == "OutRsts").expect("it is counted");
+    Ok(value.parse()?)
+}
+
+/// Waits until the node has refused more connections than that.
+async fn refuses_more_than(count: u64, node: &Node) -> netlab::Result {
+    eventually(Duration::from_secs(20), async || match refusals(node)? {
+        more if more > count => Ok(()),
+        _ => Err(netlab::Error::msg("nobody was refused")),
+    })
+    .await?;
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
+async fn what_is_not_so_yet_is_tried_again(lab: Lab, a: Node, b: Node) -> netlab::Result {
+    let check = lab.expect().reaches(&a, b.tcp(80).served()).reaches(&a, &b).within(Duration::from_secs(20));
+    let check = tokio::spawn(check.check());
+    refuses_more_than(2, &b).await?;
+    let _server = b.serve(servers::echo(80)).await?;
+    check.await??;
+    Ok(())
+}
+
+/// Each held once, but never all at the same time.
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
+async fn what_holds_only_in_turn_does_not_hold(lab: Lab, a: Node, b: Node) -> netlab::Result {
+    let first = b.serve(servers::echo(80)).await?;
+    let both = lab.expect().reaches(&a, b.tcp(80).served()).reaches(&a, b.tcp(81).served());
+    let check = tokio::spawn(both.within(Duration::from_secs(3)).check());
+    // The one was reached, and the other was not.
+    first.until(|seen| seen.accepted > 0).await?;
+    refuses_more_than(0, &b).await?;
+    first.refuse();
+    let _second = b.serve(servers::echo(81)).await?;
+    let text = check.await?.unwrap_err().to_string();
+    let (_, rows) = text.split_once('\n').expect("a table");
+    insta::assert_snapshot!(rows, @r"
+    from  to        at        expected  seen
+    a     b tcp/80  10.0.0.2  reached   ✗ refused
+    a     b tcp/81  10.0.0.2  reached   ✓ reached, from 10.0.0.1
+    ");
+    Ok(())
+}
+
+/// Each of the 60 waits for an answer that never comes: in turn they would take more than 18 seconds.
+#[netlab::test(topology = "
+    net left  10.0.1.0/24
+    net right 10.0.2.0/24
+    node a left
+    node mute right via=none
+    router r left right
+")]
+async fn all_are_tried_at_once(lab: Lab, a: Node, mute: Node) -> netlab::Result {
+    let mut expectations = lab.expect().reaches(&a, a.tcp(80));
+    for port in 1..=60 {
+        expectations = expectations.reaches(&a, mute.tcp(port));
+    }
+    let started = Instant::now();
+    let unmet = expectations.within(Duration::from_millis(300)).check().await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
+    assert_eq!(unmet.wrong(), 60, "{unmet}");
+    Ok(())
+}
+
+/// Every third echo request is dropped on its way in.
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan; node c lan")]
+async fn a_part_that_is_lost_is_measured(lab: Lab, a: Node, b: Node, c: Node) -> netlab::Result {
+    for (family, echo) in [("iptables", "-p icmp --icmp-type"), ("ip6tables", "-p ipv6-icmp --icmpv6-type")] {
+        let rule =
+            format!("-A INPUT {echo} echo-request -m statistic --mode nth --every 3 --packet 0 -j DROP");
+        let output = b.command(netlab::requires_program(family)).args(rule.split(' ')).output().await?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        let added = if output.status.success() { Ok(()) } else { Err(error.trim()) };
+        netlab::requires("xt_statistic", added, "a kernel with `CONFIG_NETFILTER_XT_MATCH_STATISTIC`");
+    }
+    lab.expect()
+        .loses(&a, &b, 0.2..=0.4, 90)
+        .loses(&c, &a, 0.0..=0.0, 90)
+        .reaches(&a, b.tcp(80))
+        .check()
+        .await?;
+    // Bounds are of the share, and both count.
+    let wrong =
+        lab.expect().loses(&a, &b, 0.0..=0.3, 90).loses(&a, b.icmp().v4(), 0.4..=1.0, 90).check().await;
+    let text = wrong.unwrap_err().to_string();
+    let (_, rows) = text.split_once('\n').expect("a table");
+    insta::assert_snapshot!(rows, @r"
+    from  to      at        expected                    seen
+    a     b icmp  10.0.0.2  0.0 to 30.0 % of 90 lost    ✗ 33.3 % lost (30 of 90)
+    a     b icmp  fd00::2   0.0 to 30.0 % of 90 lost    ✗ 33.3 % lost (30 of 90)
+    a     b icmp  10.0.0.2  40.0 to 100.0 % of 90 lost  ✗ 33.3 % lost (30 of 90)
+    ");
     Ok(())
 }
 

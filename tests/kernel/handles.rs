@@ -225,6 +225,44 @@ async fn names_resolve_for_handles_and_in_process_resolvers(a: Node, b: Node) ->
     Ok(())
 }
 
+/// A node's name is that of its first address in each family, and each of its addresses has the name of its net behind: for all, itself
+/// and the host among them, also on nets where it is not.
+#[netlab::test(topology = "
+    net lan 10.0.0.0/24 fd00::/64
+    net wan 10.1.0.0/24 fd01::/64
+    node a lan
+    node web[2] wan
+    router host lan wan
+")]
+fn every_node_resolves_every_node(lab: Lab) -> netlab::Result {
+    use std::net::{IpAddr, ToSocketAddrs};
+    let look_up = |from: &Node, name: &str| {
+        let mut found: Vec<_> = from.enter(|| (name, 80).to_socket_addrs())?.map(|addr| addr.ip()).collect();
+        found.sort();
+        found.dedup();
+        Ok::<_, std::io::Error>(found)
+    };
+    assert_eq!(lab.nodes().len(), 4);
+    for from in lab.nodes() {
+        for to in lab.nodes() {
+            let by = format!("{} of {}", from.name(), to.name());
+            assert_eq!(look_up(&from, to.name())?, [IpAddr::from(to.addr4()), to.addr6().into()], "{by}");
+            for net in lab.nets().into_iter().filter(|net| to.addr_on(net).is_ok()) {
+                let on_net = |addr: &IpAddr| net.subnets().iter().any(|subnet| subnet.contains(addr));
+                let mut addrs: Vec<_> = to.addrs().into_iter().filter(on_net).collect();
+                addrs.sort();
+                assert_eq!(addrs.len(), 2);
+                assert_eq!(
+                    look_up(&from, &format!("{}.{}", to.name(), net.name()))?,
+                    addrs,
+                    "{by} on {net:?}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Programs end with their handles, and a program that outlives its parent's thread is not left to itself.
 #[netlab::test(topology = "node a")]
 async fn dropping_a_running_program_ends_it(a: Node) -> netlab::Result {

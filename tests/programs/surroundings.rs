@@ -62,6 +62,22 @@ async fn it_has_what_it_is_allowed(a: Node) -> netlab::Result {
     assert_eq!(limited.log()?, "64\n0\n");
     let output = sh(&a, "ulimit -n").limit(Limit::OpenFiles, 63).output().await?;
     assert_eq!(output.stdout, b"63\n");
+    for (limit, most, line) in [
+        (Limit::OpenFiles, 64, "Max open files"),
+        (Limit::Memory, 1 << 30, "Max address space"),
+        (Limit::CpuSeconds, 100, "Max cpu time"),
+        (Limit::FileSize, 1 << 20, "Max file size"),
+        (Limit::CoreSize, 0, "Max core file size"),
+        (Limit::Stack, 1 << 20, "Max stack size"),
+        (Limit::Processes, 1000, "Max processes"),
+        (Limit::LockedMemory, 4096, "Max locked memory"),
+    ] {
+        let output = a.command("cat").arg("/proc/self/limits").limit(limit, most).output().await?;
+        let text = String::from_utf8(output.stdout)?;
+        let found = text.lines().find_map(|text| text.strip_prefix(line)).expect("there is such a limit");
+        let values: Vec<_> = found.split_whitespace().take(2).collect();
+        assert_eq!(values, [most.to_string(), most.to_string()], "{limit:?}, soft and hard");
+    }
 
     let started = sh(&a, "id -u; echo mine > $NETLAB_NODE_DIR/file").run_as("nobody").start().await;
     match started {

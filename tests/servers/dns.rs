@@ -86,6 +86,7 @@ async fn it_knows_the_nodes_by_udp_and_tcp_over_both_families(
     ns: Node,
 ) -> netlab::Result {
     let dns = lab.dns_server(&ns).await?;
+    let of_web6 = format!("3.{}0.0.d.f.ip6.arpa.", "0.".repeat(27));
     for server in both(&ns, 53) {
         for protocol in [Protocol::Udp, Protocol::Tcp] {
             for (name, kind, expected) in [
@@ -94,6 +95,7 @@ async fn it_knows_the_nodes_by_udp_and_tcp_over_both_families(
                 ("web.lan.", RecordType::A, "10.0.0.3"),
                 ("web.", RecordType::AAAA, "fd00::3"),
                 ("3.0.0.10.in-addr.arpa.", RecordType::PTR, "web."),
+                (&of_web6, RecordType::PTR, "web."),
             ] {
                 let answer = ask(&client, server, protocol, name, kind).await?;
                 assert_eq!(data(&answer), [expected], "{name} {kind} by {protocol}");
@@ -108,7 +110,7 @@ async fn it_knows_the_nodes_by_udp_and_tcp_over_both_families(
         }
     }
     let (asked, seen) = (dns.queries(), dns.until(|seen| seen.open == 0).await?);
-    assert_eq!((asked.len(), seen.datagrams_in, seen.requests, seen.failed), (28, 14, 14, 0));
+    assert_eq!((asked.len(), seen.datagrams_in, seen.requests, seen.failed), (32, 16, 16, 0));
     let first = &asked[0];
     assert_eq!((first.name.as_str(), first.kind.as_str(), first.protocol), ("web.", "A", Protocol::Udp));
     assert_eq!(first.peer.ip(), IpAddr::from(client.addr4()));

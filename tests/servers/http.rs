@@ -3,6 +3,11 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use netlab::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -66,6 +71,80 @@ async fn the_text_stays_as_it_is(client: Node, web: Node) -> netlab::Result {
     Ok(())
 }
 
+fn get() -> Request<Empty<Bytes>> {
+    Request::get("http://web/").body(Empty::new()).expect("a request")
+}
+
+async fn seen(response: Response<Incoming>) -> netlab::Result<servers::Seen> {
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok(String::from_utf8(body.to_vec())?.parse()?)
+}
+
+/// In turn by HTTP/1.1, at once by HTTP/2: the requests are numbered, the connection is one.
+#[netlab::test(topology = "net lan; node client lan; node web lan")]
+async fn a_connection_carries_many_requests(client: Node, web: Node) -> netlab::Result {
+    let server = web.serve(servers::identity(80)).await?;
+    let stream = client.tcp_connect((&web, 80)).await?;
+    let local = stream.local_addr()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    for sequence in 1..=3 {
+        sender.ready().await?;
+        let seen = seen(sender.send_request(get()).await?).await?;
+        assert_eq!((seen.sequence, seen.peer, seen.protocol.as_str()), (sequence, local, "HTTP/1.1"));
+    }
+    drop(sender);
+    connection.await??;
+    let counted = server.until(|seen| seen.closed == 1).await?;
+    assert_eq!((counted.accepted, counted.requests, counted.failed), (1, 3, 0));
+
+    let stream = TokioIo::new(client.tcp_connect((&web, 80)).await?);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+    let connection = tokio::spawn(connection);
+    // The second overtakes the first.
+    server.set_delay(Duration::from_secs(1000));
+    let mut first = std::pin::pin!(sender.send_request(get()));
+    tokio::select! {
+        answered = &mut first => panic!("it is answered at once: {answered:?}"),
+        asked = server.until(|seen| seen.requests == 4) => drop(asked?),
+    }
+    server.set_delay(Duration::ZERO);
+    let second = seen(tokio::time::timeout(PATIENCE, sender.send_request(get())).await??).await?;
+    assert_eq!((second.sequence, second.protocol.as_str()), (5, "HTTP/2.0"));
+    server.stop();
+    assert!(first.await.is_err(), "it is answered after the end");
+    drop((sender, connection));
+    let counted = server.until(|seen| seen.open == 0).await?;
+    assert_eq!((counted.accepted, counted.requests), (2, 5));
+    Ok(())
+}
+
+#[netlab::test(topology = "net lan; node client lan; node web lan")]
+async fn it_is_slow_and_flaps_in_both_versions(client: Node, web: Node) -> netlab::Result {
+    const DELAY: Duration = Duration::from_millis(150);
+    let server = web.serve(servers::identity(80)).await?;
+    for http2 in [false, true] {
+        let get = || {
+            let request = client.get("http://web/");
+            if http2 { request.http2() } else { request }
+        };
+        server.slow(DELAY);
+        let since = Instant::now();
+        get().await?;
+        assert!(since.elapsed() >= DELAY, "HTTP/2: {http2}, {:?}", since.elapsed());
+        server.resume()?;
+        server.flap(DELAY, DELAY);
+        let error = get().await.unwrap_err();
+        assert_eq!(error.io_error().map(std::io::Error::kind), Some(ErrorKind::ConnectionRefused));
+        // Up it comes, and down it goes again.
+        eventually(PATIENCE, async || get().await).await?;
+        eventually(PATIENCE, async || get().await.err().ok_or("it is up")).await?;
+        server.resume()?;
+        get().await?;
+    }
+    Ok(())
+}
+
 #[netlab::test(topology = "net lan; node client lan; node web lan")]
 async fn status_delay_body_and_fields_change_while_it_runs(client: Node, web: Node) -> netlab::Result {
     const DELAY: Duration = Duration::from_millis(150);
@@ -119,6 +198,8 @@ async fn what_goes_wrong_has_its_kind(client: Node, web: Node) -> netlab::Result
         server.hang();
         assert_eq!(kind_within(http2, SILENCE).await, ErrorKind::TimedOut);
         server.resume()?;
+        // What hung is served now, though nobody waits for it any more; it is counted.
+        server.until(|seen| seen.open == 0).await?;
         // Ended in the middle of an answer.
         for (rst, expected) in [(true, ErrorKind::ConnectionReset), (false, ErrorKind::UnexpectedEof)] {
             server.set_delay(Duration::from_secs(1000));

@@ -1,12 +1,17 @@
 //! TLS with the lab's own authority.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use netlab::prelude::*;
 use netlab::servers::DnsRecord;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::{PATIENCE, SILENCE, both};
 
@@ -34,6 +39,34 @@ async fn https_by_name_and_address_over_both_families_and_versions(
     assert_eq!(client.get("https://web/").await?.status, 503);
     let seen = server.until(move |seen| seen.closed == count + 1).await?;
     assert_eq!(seen.requests, count + 1);
+    Ok(())
+}
+
+/// HTTP/2 behind TLS is agreed upon, not known beforehand (ALPN).
+#[netlab::test(topology = "net lan; node client lan; node web lan")]
+async fn the_version_of_http_is_agreed_upon(lab: Lab, client: Node, web: Node) -> netlab::Result {
+    web.serve(servers::identity(443).tls()).await?;
+    web.serve(servers::echo(8443).tls()).await?;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(lab.ca()?.pem().as_bytes())?)?;
+    let chosen = async |port: u16, offered: &[&str]| -> netlab::Result<Option<String>> {
+        let mut config = ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = client.tcp_connect((&web, port)).await?;
+        let stream = TlsConnector::from(Arc::new(config)).connect("web".try_into()?, stream).await?;
+        let chosen = stream.get_ref().1.alpn_protocol();
+        Ok(chosen.map(|name| String::from_utf8_lossy(name).into_owned()))
+    };
+    let (h2, http1) = (Some("h2".to_owned()), Some("http/1.1".to_owned()));
+    assert_eq!(chosen(443, &["h2", "http/1.1"]).await?, h2);
+    assert_eq!(chosen(443, &["http/1.1", "h2"]).await?, h2, "the server prefers it");
+    assert_eq!(chosen(443, &["http/1.1"]).await?, http1);
+    assert_eq!(chosen(443, &[]).await?, None);
+    assert!(chosen(443, &["smtp"]).await.is_err());
+    assert_eq!(chosen(8443, &["h2"]).await?, None);
+
+    let error = format!("{:#}", client.get("https://web:8443/").http2().await.unwrap_err());
+    assert!(error.ends_with("the server has not agreed to HTTP/2 (ALPN, RFC 7301)"), "{error}");
     Ok(())
 }
 

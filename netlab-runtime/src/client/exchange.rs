@@ -36,7 +36,13 @@ async fn behind_tls(
 ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let config = get.node.tls_client(if get.http2 { "h2" } else { "http/1.1" })?;
     let host = target.host().try_into().map_err(io::Error::other)?;
-    tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)).connect(host, stream).await
+    let stream = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)).connect(host, stream).await?;
+    // Behind TLS nobody is to know of HTTP/2 beforehand (RFC 9113, 3.2).
+    if get.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let what = "the server has not agreed to HTTP/2 (ALPN, RFC 7301)";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok(stream)
 }
 
 #[cfg(not(feature = "tls"))]

@@ -73,7 +73,8 @@ impl Get {
         Self { body: Some(body.into().into()), ..self }
     }
 
-    /// By HTTP/2, without asking first (prior knowledge), rather than by HTTP/1.1. A reset may be told as an untimely end then.
+    /// By HTTP/2 rather than by HTTP/1.1: without asking first (prior knowledge, RFC 9113, 3.3), but over TLS only if the server agrees
+    /// (ALPN). A reset may be told as an untimely end then.
     pub fn http2(self) -> Self {
         Self { http2: true, ..self }
     }

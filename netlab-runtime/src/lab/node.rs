@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use super::state::{Entry, State};
 use super::{Command, Counters, LabError, Net, Ping, socket, template};
 use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
 use crate::kernel::{NetlinkSocket, Sysctls, add_address, forget_flows};
-use crate::sys::namespace;
+use crate::sys::{namespace, sockopt};
 
 /// A node of a lab: a network namespace with a name.
 ///
@@ -315,6 +316,29 @@ impl Node {
         let index = self.iface(iface)?.index;
         let what = format!("`ip addr add {addr} dev {iface}`");
         self.state.ask(place, &what, |socket| add_address(socket, index, addr))
+    }
+
+    /// What its kernel takes to be the largest packet that gets to an address, in bytes with the IP header: the MTU of the interface
+    /// that leads there, or less where a router has said so (RFC 1191, RFC 8201).
+    ///
+    /// Nothing is sent. To find out what really gets through, see [`Expectations::mtu`](super::Expectations::mtu).
+    ///
+    /// By hand: `ip route get TO`.
+    ///
+    /// # Errors
+    ///
+    /// There is no way to the address.
+    pub fn path_mtu(&self, to: IpAddr) -> Result<u32, LabError> {
+        /// Any would do: a datagram socket that is connected sends nothing by that.
+        const DISCARD: u16 = 9;
+        let found = self.state.in_place(self.plan().place, || {
+            let any =
+                if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { IpAddr::from(Ipv6Addr::UNSPECIFIED) };
+            let socket = std::net::UdpSocket::bind((any, 0))?;
+            socket.connect((to, DISCARD))?;
+            sockopt::path_mtu(socket.as_fd(), to.is_ipv6())
+        });
+        found.map_err(|error| self.error(format_args!("`ip route get {to}`"), error))
     }
 
     /// Sends an ICMP echo request: `node.ping(&other).await?`, or `node.ping("8.8.8.8").blocking()?`.

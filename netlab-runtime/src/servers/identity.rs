@@ -58,7 +58,8 @@ pub fn identity(port: u16) -> Identity {
     Identity { listen: Listen::tcp(port), answer: Mutex::new(answer) }
 }
 
-/// Each of these has a counterpart that changes the running server: [`set_status`](Identity::set_status) and so on.
+/// Each of these has a counterpart that changes the running server: [`set_status`](Identity::set_status) and so on. A request that was
+/// counted before is answered as it was to be then.
 impl Identity {
     /// On one address only.
     pub fn on(self, addr: impl ToDestination) -> Self {
@@ -205,15 +206,16 @@ fn fill_up(text: &mut String, query: &str) {
 
 impl Identity {
     async fn respond(&self, who: &Who, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        // In this order: who has seen it counted may change the settings without changing its answer.
+        let Answer { status, delay, body: own_body, headers } = self.answer().clone();
         let sequence = who.meter.request();
         let (head, body) = request.into_parts();
         // A body that breaks off breaks the connection, which is where that counts.
         let length = body.collect().await.map_or(0, |body| body.to_bytes().len());
-        let Answer { status, delay, body, headers } = self.answer().clone();
         if !delay.is_zero() {
             pause(delay).await;
         }
-        let body = body.unwrap_or_else(|| {
+        let body = own_body.unwrap_or_else(|| {
             let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
             let mut text = format!(
                 "{}sequence: {sequence}\nprotocol: {:?}\nrequest: {} {target}\nbody: {length} bytes\n",
