@@ -2,12 +2,24 @@
 
 #[path = "lb/anycast.rs"]
 mod anycast;
+#[path = "lb/bpf.rs"]
+mod bpf;
+#[path = "lb/bpf_program.rs"]
+mod bpf_program;
+#[path = "lb/direct.rs"]
+mod direct;
 #[path = "lb/faults.rs"]
 mod faults;
 #[path = "lb/flows.rs"]
 mod flows;
+#[path = "lb/ipvs.rs"]
+mod ipvs;
+#[path = "lb/ipvs_services.rs"]
+mod ipvs_services;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/netlink.rs"]
+mod netlink;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]
@@ -16,5 +28,7 @@ mod proxy;
 mod relay;
 #[path = "lb/suite.rs"]
 mod suite;
+#[path = "lb/tunnel.rs"]
+mod tunnel;
 
 netlab::main!();

@@ -64,7 +64,7 @@ fn what_is_asked_for_is_told() -> netlab::Result {
     let order = [
         at("labs: lab `does_this_and_that`: 3 namespaces, "),
         at("ops: web: ip netns add "),
-        at("ops: web: ip addr add 10.0.0.2/24 dev eth0"),
+        at("ops: web: ip addr add 10.0.0.2/24"),
         at("labs: lab `does_this_and_that`: built in "),
         at("servers: node `web`: the echo server listens on [::]:80/tcp"),
         at("servers: node `web`: the echo server listens no more, and resets what is open (RST)"),
