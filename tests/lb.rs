@@ -12,6 +12,12 @@ mod direct;
 mod faults;
 #[path = "lb/flows.rs"]
 mod flows;
+#[path = "lb/hairpin.rs"]
+mod hairpin;
+#[path = "lb/haproxy/mod.rs"]
+mod haproxy;
+#[path = "lb/idle.rs"]
+mod idle;
 #[path = "lb/ipvs.rs"]
 mod ipvs;
 #[path = "lb/ipvs_services.rs"]
@@ -20,6 +26,8 @@ mod ipvs_services;
 mod kinds;
 #[path = "lb/netlink.rs"]
 mod netlink;
+#[path = "lb/nginx/mod.rs"]
+mod nginx;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]

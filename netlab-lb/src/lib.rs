@@ -33,10 +33,10 @@ mod summary;
 mod traffic;
 
 pub use checks::{
-    Affinity, Disruption, Drain, Failed, Health, Misses, Removal, ReturnPath, Sees, Sent, SentBy, Share,
-    Table, Verdict, same_choice,
+    Affinity, Disruption, Drain, Failed, Hairpin, Health, Idle, Misses, PathMtu, Removal, ReturnPath, Sees,
+    Sent, SentBy, Share, Table, Told, Verdict, same_choice,
 };
-pub use load::{LbTest, Load, LoadError, Over, Underway, Watch, Who, who};
+pub use load::{LbTest, Load, LoadError, Over, TooBigWatch, Underway, Watch, Who, who};
 pub use observation::{Answer, Bytes, Key, KeyValue, Miss, Observation};
 pub use summary::Summary;
 pub use traffic::Traffic;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, who};
 use netlab::prelude::*;
 
-use crate::proxy::{Choice, Fault, Proxy};
-use crate::suite::vips;
+use crate::proxy::{Choice, Fault, Header, Proxy};
+use crate::suite::{failing, vips};
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
@@ -26,6 +26,30 @@ async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab
     let kept = test.send(Load::requests(120).keep_connections(6)).await?;
     kept.affinity(Key::Connection).always().holds()?;
     kept.share_equally(&web).counting(Key::Connection).exactly().holds()?;
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn clients_are_told_by_the_proxy_protocol(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    for backend in &web {
+        backend.serve(who(80, backend).proxy_protocol()).await?;
+    }
+    for (port, header) in [(80, Header::V1), (81, Header::V2)] {
+        Proxy::start(&lb, port, &web, Choice::RoundRobin, Fault::None).await?.tells_client(header);
+        let vips = vips().map(|vip| SocketAddr::new(vip.ip(), port));
+        let traffic = LbTest::new([&client], vips).send(Load::requests(60).concurrency(1)).await?;
+        traffic.share_equally(&web).exactly().holds()?;
+        traffic.source(Sees::ClientAndPort).holds()?;
+        assert_eq!(traffic.only(|request| request.source.is_ipv6()).answers().count(), 30);
+    }
+    // A proxy that tells something else, and one that says nothing although it should.
+    let one = |port: u16| LbTest::new([&client], [([10, 1, 0, 254], port).into()]);
+    Proxy::start(&lb, 90, &web, Choice::RoundRobin, Fault::TellsItself).await?.tells_client(Header::V2);
+    let traffic = one(90).send(Load::requests(30)).await?;
+    assert_eq!(failing([traffic.source(Sees::Client), traffic.loses(Misses::none())]), ["source"]);
+    Proxy::start(&lb, 91, &web, Choice::RoundRobin, Fault::None).await?;
+    let traffic = one(91).send(Load::requests(6)).await?;
+    traffic.all_fail(&[Miss::Closed, Miss::Reset], Duration::from_secs(5)).holds()?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Which way packets go: answers past the balancer or through it, and errors to the backend that they concern.
 
-use netlab::lb::{LbTest, Load, Over, Watch};
+use std::time::Duration;
+
+use netlab::lb::{LbTest, Load, Misses, Over, TooBigWatch, Watch};
 use netlab::prelude::*;
 
 use crate::anycast::{self, By};
@@ -54,5 +56,35 @@ async fn one_backend_answers_through_the_balancer(
     let traffic = test.send(Load::requests(60).answers_of(ANSWER)).await?;
     let verdict = traffic.return_path(&watch.sent()?).bypasses();
     assert!(!verdict.is_ok() && verdict.to_string().contains("came back this way"), "{verdict}");
+    Ok(())
+}
+
+/// Bodies of 100 kB to the client behind the narrow link, two requests on each of twelve connections.
+fn transfers() -> Load {
+    let sources = (1..=12).map(|last| ([10, 1, 0, last], 0).into());
+    Load::requests(24).keep_connections(12).from(sources).answers_of(100_000).timeout(Duration::from_secs(2))
+}
+
+#[netlab::test(topology = "tests/topologies/anycast.topo")]
+async fn too_big_is_told_to_who_sends(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let test = anycast::bench(&client, &lb, &web, By::Addresses).await?;
+    let watch = TooBigWatch::begin(&web)?;
+    let traffic = test.send(transfers()).await?;
+    let path = traffic.path_mtu(&watch.told(&traffic)?).complete();
+    println!("{path}");
+    path.holds()?;
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/anycast.topo")]
+async fn too_big_is_told_to_another(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let test = anycast::bench(&client, &lb, &web, By::Ports).await?;
+    let watch = TooBigWatch::begin(&web)?;
+    let traffic = test.send(transfers()).await?;
+    let path = traffic.path_mtu(&watch.told(&traffic)?).complete();
+    println!("{path}");
+    assert!(path.to_string().contains("never told, but web"), "{path}");
+    // Small answers get through all the same.
+    traffic.only(|request| request.bytes.wanted == 0).loses(Misses::none()).holds()?;
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use netlab::lb::{Miss, Over, Sees};
 use netlab::prelude::*;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::suite::{Balancer, Promises, vips, whole};
@@ -39,6 +39,47 @@ pub enum Fault {
     IgnoresDrain,
     /// Draining cuts what is open.
     CutsOnDrain,
+    /// It closes connections long before they have been silent for as long as they may.
+    ClosesEarly,
+    /// It never closes a connection for being silent.
+    NeverCloses,
+    /// A connection that has been silent for too long stays open, and nothing gets through any more.
+    HangsWhenIdle,
+    /// It never chooses the backend that is the client.
+    NotItself,
+    /// It tells backends its own address as the client's.
+    TellsItself,
+}
+
+/// The header of the PROXY protocol, by which backends are told who the client is
+/// (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// A line of text (section 2.1).
+    V1,
+    /// Binary (section 2.2).
+    V2,
+}
+
+impl Header {
+    fn bytes(self, client: SocketAddr, to: SocketAddr) -> Vec<u8> {
+        let (from, at) = (client.ip().to_canonical(), to.ip().to_canonical());
+        if self == Self::V1 {
+            let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
+            return format!("PROXY {family} {from} {at} {} {}\r\n", client.port(), to.port()).into_bytes();
+        }
+        let octets = |addr: IpAddr| match addr {
+            IpAddr::V4(addr) => addr.octets().to_vec(),
+            IpAddr::V6(addr) => addr.octets().to_vec(),
+        };
+        let ports = [client.port().to_be_bytes(), to.port().to_be_bytes()].concat();
+        let addresses = [octets(from), octets(at), ports].concat();
+        let family_and_stream = if from.is_ipv4() { 0x11 } else { 0x21 };
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21".to_vec();
+        header.extend([family_and_stream, 0, addresses.len() as u8]);
+        header.extend(addresses);
+        header
+    }
 }
 
 /// The proxy, which may be reconfigured while it runs.
@@ -54,8 +95,11 @@ struct State {
     /// With their weights; 0 is drained.
     backends: Vec<(SocketAddr, u32)>,
     accepted: u64,
-    sticky: BTreeMap<std::net::IpAddr, SocketAddr>,
+    sticky: BTreeMap<IpAddr, SocketAddr>,
     open: Vec<(SocketAddr, tokio::task::AbortHandle)>,
+    /// How long a connection may be silent.
+    idle: Option<Duration>,
+    header: Option<Header>,
 }
 
 impl Proxy {
@@ -68,11 +112,35 @@ impl Proxy {
         fault: Fault,
     ) -> netlab::Result<Self> {
         let backends = backends.iter().map(|backend| (SocketAddr::new(backend.addr(), 80), 1)).collect();
-        let state = State { choice, fault, backends, accepted: 0, sticky: BTreeMap::new(), open: Vec::new() };
+        let state = State {
+            choice,
+            fault,
+            backends,
+            accepted: 0,
+            sticky: BTreeMap::new(),
+            open: Vec::new(),
+            idle: None,
+            header: None,
+        };
         let proxy = Self { state: Arc::new(Mutex::new(state)) };
         let listener = on.tcp_listener(("::", port)).await?;
         on.spawn(proxy.clone().serve(listener));
         Ok(proxy)
+    }
+
+    /// From now on it closes connections that are silent for so long.
+    pub fn closes_idle_after(&self, time: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.idle = match state.fault {
+            Fault::NeverCloses => None,
+            Fault::ClosesEarly => Some(time / 10),
+            _ => Some(time),
+        };
+    }
+
+    /// From now on it tells backends who the client is.
+    pub fn tells_client(&self, header: Header) {
+        self.state.lock().unwrap().header = Some(header);
     }
 
     /// How many connections it has had to a backend.
@@ -110,15 +178,53 @@ impl Proxy {
             let (client, peer) = listener.accept().await?;
             let mut state = self.state.lock().unwrap();
             let Some(backend) = state.choose(peer) else { continue };
-            let task = tokio::spawn(forward(client, backend));
+            let (from, to) = (peer, client.local_addr()?);
+            let from = if state.fault == Fault::TellsItself { to } else { from };
+            let header = state.header.map_or(Vec::new(), |header| header.bytes(from, to));
+            let hangs = state.fault == Fault::HangsWhenIdle;
+            let task = tokio::spawn(forward(client, backend, header, state.idle, hangs));
             state.open.push((backend, task.abort_handle()));
         }
     }
 }
 
-async fn forward(mut client: TcpStream, backend: SocketAddr) -> io::Result<()> {
+async fn forward(
+    mut client: TcpStream,
+    backend: SocketAddr,
+    header: Vec<u8>,
+    idle: Option<Duration>,
+    hangs: bool,
+) -> io::Result<()> {
     let mut server = TcpStream::connect(backend).await?;
-    copy_bidirectional(&mut client, &mut server).await.map(drop)
+    server.write_all(&header).await?;
+    let Some(idle) = idle else { return copy_bidirectional(&mut client, &mut server).await.map(drop) };
+    forward_until_idle(&mut client, &mut server, idle).await?;
+    if hangs {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+/// Forwards both ways until either side closes, or neither says anything for so long.
+async fn forward_until_idle(
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+    idle: Duration,
+) -> io::Result<()> {
+    let (mut up, mut down) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        tokio::select! {
+            length = client.read(&mut up) => match length? {
+                0 => return Ok(()),
+                length => server.write_all(&up[..length]).await?,
+            },
+            length = server.read(&mut down) => match length? {
+                0 => return Ok(()),
+                length => client.write_all(&down[..length]).await?,
+            },
+            () = tokio::time::sleep_until(tokio::time::Instant::now() + idle) => return Ok(()),
+        }
+    }
 }
 
 impl State {
@@ -128,6 +234,7 @@ impl State {
         let mut usable: Vec<SocketAddr> = self.backends.iter().flat_map(by_weight).collect();
         match self.fault {
             Fault::NeverTheLast => drop(usable.pop()),
+            Fault::NotItself => usable.retain(|backend| backend.ip() != peer.ip().to_canonical()),
             Fault::Drops(one_in) if self.accepted.is_multiple_of(one_in) => return None,
             Fault::Sticky => {
                 if let Some(kept) = self.sticky.get(&peer.ip()) {

@@ -44,9 +44,26 @@ pub trait Balancer: Sized {
     /// Starts it for these backends, which get equal shares; it answers when this returns.
     async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self>;
 
+    /// What becomes of a connection that a client keeps.
+    fn kept() -> Kept {
+        Kept::Stays
+    }
+
     /// From now on the backends have these weights. One of weight 0 is drained: it keeps the connections that it has, and gets no
     /// new ones.
     async fn set_weights(&mut self, weights: &[(&Node, u32)]) -> netlab::Result;
+}
+
+/// What becomes of a connection that a client keeps for many requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It stays with its backend.
+    Stays,
+    /// It has none: one is chosen for each of its requests, as proxies of HTTP do.
+    ChosenForEachRequest,
+    /// Likewise; and when the balancer changes, it closes what is idle. A client that asks at that moment has to ask again
+    /// (RFC 9112, 9.5).
+    ClosedWhenIdle,
 }
 
 /// What a balancer promises.
@@ -127,15 +144,28 @@ async fn changes_under_load<B: Balancer>(
     let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
 
     let until = returns - began;
-    // What was sent before the backend came back may still be given to it after.
-    let while_drained = fresh.only(|request| request.done() < returns);
-    for verdict in [
-        while_drained.drain(one, began).nothing_new(drained_at - began + promises.notices),
-        kept.drain(one, began).keeps_open(until),
-        kept.affinity(Key::Connection).always(),
-        kept.loses(Misses::none()),
+    let notices = promises.notices;
+    let mut verdicts = vec![
+        fresh.before(returns).drain(one, began).nothing_new(drained_at - began + notices),
         fresh.loses(Misses::none()),
-    ] {
+    ];
+    match B::kept() {
+        Kept::Stays => verdicts.extend([
+            kept.drain(one, began).keeps_open(until),
+            kept.affinity(Key::Connection).always(),
+            kept.loses(Misses::none()),
+        ]),
+        Kept::ChosenForEachRequest => verdicts.extend([
+            kept.before(returns).health(one).leaves(drained_at, notices),
+            kept.loses(Misses::none()),
+        ]),
+        // It changed twice.
+        Kept::ClosedWhenIdle => verdicts.extend([
+            kept.before(returns).health(one).leaves(drained_at, notices),
+            kept.loses(Misses::at_most(2 * connections as u64)),
+        ]),
+    }
+    for verdict in verdicts {
         verdict.holds()?;
     }
     Ok(())
@@ -151,7 +181,8 @@ pub async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::R
     Ok(())
 }
 
-fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
+/// Whether a backend has answered any of it.
+pub fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
     traffic.answers().any(|(_, answer)| answer.backend == backend.name())
 }
 

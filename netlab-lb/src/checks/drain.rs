@@ -90,9 +90,11 @@ impl Drain<'_> {
                 break;
             }
         }
-        table.note(format!("{open} were open and in use, {lived} of them until the end"));
+        table.note(format!("{open} were open and in use, {lived} of them past {end:?}"));
         if lived == 0 && !table.is_wrong() {
-            table.note("none was used until the end: there is nothing to judge");
+            table.note(
+                "none was asked and answered after that: go on for longer, or there is nothing to judge",
+            );
             return Verdict::nothing_to_judge(CHECK, table);
         }
         Verdict::of(CHECK, table)

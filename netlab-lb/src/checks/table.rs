@@ -29,6 +29,11 @@ impl Table {
         }
     }
 
+    /// Adds columns behind those there are.
+    pub fn columns(&mut self, names: impl IntoIterator<Item = String>) {
+        self.head.extend(names);
+    }
+
     /// Adds a row; `wrong` says what is wrong with it, if something is.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>, wrong: Option<String>) {
         self.rows.push(Row { cells: cells.into_iter().collect(), wrong });
@@ -60,7 +65,7 @@ impl fmt::Display for Table {
             .map(|column| {
                 cells_of(column)
                     .map(|cell| cell.chars().count())
-                    .chain([self.head[column].len()])
+                    .chain([self.head[column].chars().count()])
                     .max()
                     .unwrap_or(0)
             })

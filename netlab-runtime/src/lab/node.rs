@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use super::state::{Entry, State};
 use super::{Command, Counters, LabError, Net, Ping, socket, template};
 use crate::kernel::Sysctls;
 use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
-use crate::sys::namespace;
+use crate::sys::{namespace, sockopt};
 
 /// A node of a lab: a network namespace with a name.
 ///
@@ -268,6 +269,29 @@ impl Node {
         let value = value.to_string();
         let done = self.state.in_place(self.plan().place, || Sysctls::default().write(key, &value));
         done.map_err(|error| self.error(format_args!("`sysctl -w {key}={value}`"), error))
+    }
+
+    /// What its kernel takes to be the largest packet that gets to an address, in bytes with the IP header: the MTU of the interface
+    /// that leads there, or less where a router has said so (RFC 1191, RFC 8201).
+    ///
+    /// Nothing is sent. To find out what really gets through, see [`Expectations::mtu`](super::Expectations::mtu).
+    ///
+    /// By hand: `ip route get TO`.
+    ///
+    /// # Errors
+    ///
+    /// There is no way to the address.
+    pub fn path_mtu(&self, to: IpAddr) -> Result<u32, LabError> {
+        /// Any would do: a datagram socket that is connected sends nothing by that.
+        const DISCARD: u16 = 9;
+        let found = self.state.in_place(self.plan().place, || {
+            let any =
+                if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { IpAddr::from(Ipv6Addr::UNSPECIFIED) };
+            let socket = std::net::UdpSocket::bind((any, 0))?;
+            socket.connect((to, DISCARD))?;
+            sockopt::path_mtu(socket.as_fd(), to.is_ipv6())
+        });
+        found.map_err(|error| self.error(format_args!("`ip route get {to}`"), error))
     }
 
     /// Sends an ICMP echo request: `node.ping(&other).await?`, or `node.ping("8.8.8.8").blocking()?`.

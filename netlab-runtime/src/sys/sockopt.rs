@@ -18,6 +18,23 @@ pub fn probe_path_mtu(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     }
 }
 
+/// What the kernel takes to be the largest packet on a connected socket's path, in bytes: `IP_MTU`, `IPV6_MTU` (ip(7), ipv6(7)).
+///
+/// # Errors
+///
+/// The socket is none of the IP version, or is not connected.
+pub fn path_mtu(socket: BorrowedFd<'_>, v6: bool) -> io::Result<u32> {
+    let (level, option) =
+        if v6 { (libc::IPPROTO_IPV6, libc::IPV6_MTU) } else { (libc::IPPROTO_IP, libc::IP_MTU) };
+    let mut value: libc::c_int = 0;
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed for the call; the kernel writes at most `length` bytes to `value`, which outlives it.
+    let done = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut length)
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { u32::try_from(value).map_err(io::Error::other) }
+}
+
 fn set(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the descriptor is borrowed for the call; the kernel reads `length` bytes of `value`, which outlives it.
