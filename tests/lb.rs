@@ -26,6 +26,8 @@ mod ipvs_services;
 mod kinds;
 #[path = "lb/netlink.rs"]
 mod netlink;
+#[path = "lb/nftables/mod.rs"]
+mod nftables;
 #[path = "lb/nginx/mod.rs"]
 mod nginx;
 #[path = "lb/paths.rs"]
