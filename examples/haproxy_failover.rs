@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use netlab::lb::{LbTest, Load, Misses, Over, Traffic, Underway};
+use netlab::lb::{LbTest, Load, Misses, Over};
 use netlab::prelude::*;
 
 /// Requests that may fail: what the server had in hand when it was killed.
@@ -52,17 +52,17 @@ async fn haproxy_failover(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> n
 
     let test = LbTest::new([&client], [(lb.addr(), 80).into()]).over(Over::Http);
     let load = test.start(Load::rate(400.0, Duration::from_secs(20)))?;
-    until(&load, |seen| seen.answers().count() >= 120).await?;
+    load.until(|seen| seen.answers().count() >= 120).await?;
 
     let killed = test.now();
     server.kill();
-    until(&load, |seen| seen.since(killed).answers().count() >= 120).await?;
+    load.until(|seen| seen.since(killed).answers().count() >= 120).await?;
 
     let started = test.now();
     server.resume()?;
-    until(&load, |seen| seen.since(started).answers_by_backend().contains_key("web2")).await?;
+    load.until(|seen| seen.since(started).answers_by_backend().contains_key("web2")).await?;
     let back = test.now();
-    until(&load, |seen| seen.since(back).answers().count() >= 120).await?;
+    load.until(|seen| seen.since(back).answers().count() >= 120).await?;
     let seen = load.stop().await?;
 
     println!("400 requests a second from client to lb:80, and who answered them:\n");
@@ -77,16 +77,6 @@ async fn haproxy_failover(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> n
         println!("{promise}\n");
         promise.holds()?;
     }
-    Ok(())
-}
-
-/// Waits until a load that is under way has come to something.
-async fn until(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
-    eventually(Duration::from_secs(10), async || {
-        let so_far = load.so_far();
-        if what(&so_far) { Ok(()) } else { Err(netlab::Error::msg(so_far.summary())) }
-    })
-    .await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use netlab::lb::{LbTest, Load, Misses, Over, Traffic, who};
 use netlab::prelude::*;
 
 use crate::relay::{Fault, Relay};
-use crate::suite::{failing, seen, serve};
+use crate::suite::{failing, serve};
 
 /// Flows, four a backend.
 const FLOWS: usize = 12;
@@ -26,12 +26,12 @@ async fn removed(
     remove: impl AsyncFnOnce() -> netlab::Result,
 ) -> netlab::Result<(Traffic, Duration)> {
     let load = test.start(flows())?;
-    seen(&load, |load| flows_of(load).len() == FLOWS).await?;
+    load.until(|load| flows_of(load).len() == FLOWS).await?;
     let removed = test.now();
     remove().await?;
     let after = removed + Duration::from_millis(50);
     // Also those that wait for an answer in vain.
-    seen(&load, |load| flows_of(&load.since(after)).len() == FLOWS).await?;
+    load.until(|load| flows_of(&load.since(after)).len() == FLOWS).await?;
     Ok((load.stop().await?, removed))
 }
 

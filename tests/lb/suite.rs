@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Traffic, Underway, Verdict, who};
+use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Traffic, Verdict, who};
 use netlab::prelude::*;
 
 /// How often a right balancer may fail a check of chance.
@@ -155,15 +155,15 @@ async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &
     let kept = enough.clone().keep_connections(connections);
     let kept = test.start(bench.fresh(kept, connections as u64))?;
     let fresh = test.start(bench.fresh(enough.clone(), enough.total()))?;
-    seen(&kept, |kept| kept.observations().len() >= connections && answered_by(kept, one)).await?;
+    kept.until(|kept| kept.observations().len() >= connections && answered_by(kept, one)).await?;
     let began = test.now();
     balancer.set_weights(&drained).await?;
     let drained_at = test.now();
-    seen(&fresh, |fresh| fresh.since(drained_at + promises.notices).answers().count() >= 50).await?;
+    fresh.until(|fresh| fresh.since(drained_at + promises.notices).answers().count() >= 50).await?;
     let returns = test.now();
     balancer.set_weights(&back).await?;
-    seen(&fresh, |fresh| answered_by(&fresh.since(returns), one)).await?;
-    seen(&kept, |kept| answered_by(&kept.since(returns), one)).await?;
+    fresh.until(|fresh| answered_by(&fresh.since(returns), one)).await?;
+    kept.until(|kept| answered_by(&kept.since(returns), one)).await?;
     let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
 
     let until = returns - began;
@@ -194,18 +194,7 @@ async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &
     Ok(())
 }
 
-/// Waits until a load has come to something.
-pub async fn seen(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
-    eventually(Duration::from_secs(10), async || {
-        let so_far = load.so_far();
-        if what(&so_far) { Ok(()) } else { Err(netlab::Error::msg(so_far.summary())) }
-    })
-    .await?;
-    Ok(())
-}
-
-/// Whether a backend has answered any of it.
-pub fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
+fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
     traffic.answers().any(|(_, answer)| answer.backend == backend.name())
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use netlab_runtime::error::Error;
 use netlab_runtime::lab::Node;
+use netlab_runtime::wait::eventually;
 use tokio::task::JoinHandle;
 
 use super::conversation::Over;
@@ -54,6 +56,14 @@ pub enum LoadError {
         connections: usize,
         /// The sources.
         sources: usize,
+    },
+    /// What was waited for did not come.
+    #[error("the load {what} before it came to what was waited for:\n{so_far}")]
+    NotSeen {
+        /// What happened instead.
+        what: String,
+        /// What it had come to.
+        so_far: String,
     },
     /// A worker panicked.
     #[error("a worker of the load panicked")]
@@ -201,9 +211,36 @@ pub struct Underway {
 }
 
 impl Underway {
+    /// How long one may wait for what it comes to.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     /// What has come of it so far, without the requests that are not yet answered.
     pub fn so_far(&self) -> Traffic {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Waits until what has come of it so far is this.
+    ///
+    /// # Errors
+    ///
+    /// The load has ended, or 30 seconds (times `NETLAB_TIMEOUT_SCALE`) are over, without that.
+    pub async fn until(&self, what: impl Fn(&Traffic) -> bool) -> Result<(), LoadError> {
+        let looked = eventually(Self::PATIENCE, async || {
+            // Whether it had ended is asked first: what comes in between counts.
+            let ended = self.handles.iter().all(JoinHandle::is_finished);
+            let so_far = self.so_far();
+            match (what(&so_far), ended) {
+                (true, _) => Ok(Ok(())),
+                (false, true) => Ok(Err(so_far)),
+                (false, false) => Err(Error::msg("not yet")),
+            }
+        });
+        let (what, so_far) = match looked.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(so_far)) => ("ended".to_owned(), so_far),
+            Err(late) => (format!("went on for {:?}", late.limit()), self.so_far()),
+        };
+        Err(LoadError::NotSeen { what, so_far: so_far.summary().to_string() })
     }
 
     /// Waits until all of it is answered or has failed.

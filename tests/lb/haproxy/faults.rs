@@ -7,7 +7,7 @@ use netlab::prelude::*;
 use netlab::servers::{Echo, Serving};
 
 use super::{Config, HaProxy};
-use crate::suite::{FALSE_ALARM, answered_by, failing, seen, serve, sources, vips};
+use crate::suite::{FALSE_ALARM, answered_by, failing, serve, sources, vips};
 
 /// What noticing may take, of a backend that fails or is well again.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -86,11 +86,11 @@ async fn no_health_check(client: Node, lb: Node, web: [Node; 3]) -> netlab::Resu
     HaProxy::start(&lb, &Config::tcp()).await?;
     let test = LbTest::new([&client], vips());
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| answered_by(load, &web[0])).await?;
+    load.until(|load| answered_by(load, &web[0])).await?;
     let down = test.now();
     // It says that it is ill, and answers all the same.
     serving.refuse();
-    seen(&load, |load| load.since(down + NOTICED).observations().len() > 30).await?;
+    load.until(|load| load.since(down + NOTICED).observations().len() > 30).await?;
     let traffic = load.stop().await?;
     let verdicts = [
         traffic.health("web1").leaves(down, NOTICED),
@@ -110,13 +110,13 @@ async fn checks_that_never_bring_a_server_back(client: Node, lb: Node, web: [Nod
         HaProxy::start(&lb, &Config::tcp().servers(&servers(rise)).port(port)).await?;
         let test = LbTest::new([&client], [([10, 1, 0, 254], port).into()]);
         let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-        seen(&load, |load| answered_by(load, &web[0])).await?;
+        load.until(|load| answered_by(load, &web[0])).await?;
         let down = test.now();
         serving.refuse();
-        seen(&load, |load| load.since(down + NOTICED).observations().len() > 30).await?;
+        load.until(|load| load.since(down + NOTICED).observations().len() > 30).await?;
         let up = test.now();
         serving.resume()?;
-        seen(&load, |load| load.since(up + NOTICED).observations().len() > 30).await?;
+        load.until(|load| load.since(up + NOTICED).observations().len() > 30).await?;
         let traffic = load.stop().await?;
         let verdicts = [
             traffic.before(up).health("web1").leaves(down, NOTICED),
@@ -137,16 +137,16 @@ async fn a_drain_that_cuts(client: Node, lb: Node, web: [Node; 3]) -> netlab::Re
         let test = LbTest::new([&client], [([10, 1, 0, 254], port).into()]);
         let kept = test.start(Load::rate(200.0, enough).keep_connections(6))?;
         let fresh = test.start(Load::rate(200.0, enough))?;
-        seen(&kept, |kept| kept.observations().len() >= 12 && answered_by(kept, &web[0])).await?;
+        kept.until(|kept| kept.observations().len() >= 12 && answered_by(kept, &web[0])).await?;
         let began = test.now();
         haproxy.set_state(&web[0], "drain").await?;
         if cuts {
             haproxy.admin.tell("shutdown sessions server web/web1").await?;
         }
         let told = test.now();
-        seen(&fresh, |fresh| fresh.since(told).answers().count() >= 60).await?;
+        fresh.until(|fresh| fresh.since(told).answers().count() >= 60).await?;
         let until = test.now();
-        seen(&kept, |kept| kept.since(until).observations().len() >= 60).await?;
+        kept.until(|kept| kept.since(until).observations().len() >= 60).await?;
         let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
         let verdicts = [
             fresh.drain("web1", began).nothing_new(told - began),

@@ -7,7 +7,7 @@ use netlab::prelude::*;
 use netlab::servers::{Identity, Serving};
 
 use super::{Config, HaProxy};
-use crate::suite::{answered_by, seen, vips};
+use crate::suite::{answered_by, vips};
 
 /// Two checks that fail, 25 ms apart and given up after 100 ms, take a server out; two that pass bring it back.
 const CHECKED: &str = "check inter 25ms fall 2 rise 2";
@@ -38,15 +38,15 @@ async fn outage(
     mend: impl FnOnce() -> netlab::Result,
 ) -> netlab::Result<Outage> {
     let load = test.start(Load::rate(200.0, Duration::from_secs(60)))?;
-    seen(&load, |load| answered_by(load, backend)).await?;
+    load.until(|load| answered_by(load, backend)).await?;
     let down = test.now();
     fail();
-    seen(&load, |load| answered_by_others(&load.since(down), backend)).await?;
+    load.until(|load| answered_by_others(&load.since(down), backend)).await?;
     let left = test.now();
-    seen(&load, |load| load.since(left).observations().len() >= MANY).await?;
+    load.until(|load| load.since(left).observations().len() >= MANY).await?;
     let up = test.now();
     mend()?;
-    seen(&load, |load| answered_by(&load.since(up), backend)).await?;
+    load.until(|load| answered_by(&load.since(up), backend)).await?;
     Ok(Outage { traffic: load.stop().await?, down, left, up })
 }
 
@@ -116,11 +116,11 @@ async fn failing_over_before_the_checks_notice(client: Node, lb: Node, web: [Nod
     HaProxy::start(&lb, &config).await?;
     let test = LbTest::new([&client], vips());
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| answered_by(load, &web[0])).await?;
+    load.until(|load| answered_by(load, &web[0])).await?;
     let down = test.now();
     // Draining, for who is connected.
     serving[0].refuse();
-    seen(&load, |load| load.since(down).observations().len() > 100).await?;
+    load.until(|load| load.since(down).observations().len() > 100).await?;
     let traffic = load.stop().await?;
     traffic.loses(Misses::none().longest_gap(Duration::from_secs(1))).holds()?;
     traffic.health("web1").leaves(down, Duration::ZERO).holds()?;

@@ -8,7 +8,7 @@ use netlab::prelude::*;
 
 use super::admin::Admin;
 use super::{Config, HaProxy};
-use crate::suite::{FALSE_ALARM, answered_by, failing, seen, serve, vips};
+use crate::suite::{FALSE_ALARM, answered_by, failing, serve, vips};
 
 /// HAProxy as a master with workers (`-W`).
 struct Master {
@@ -77,13 +77,13 @@ async fn a_reload_loses_nothing(client: Node, lb: Node, web: [Node; 3]) -> netla
     let haproxy = Master::start(&lb, &Config::tcp()).await?;
     let test = LbTest::new([&client], vips());
     let (fresh, kept) = loads(&test)?;
-    seen(&kept, |kept| kept.observations().len() >= 12).await?;
+    kept.until(|kept| kept.observations().len() >= 12).await?;
     let mut since = test.now();
     for config in [Config::tcp(), Config::tcp().with("balance leastconn"), without_the_first()] {
         haproxy.reload(&config).await?;
         since = test.now();
-        seen(&fresh, |fresh| fresh.since(since).answers().count() >= 60).await?;
-        seen(&kept, |kept| kept.since(since).answers().count() >= 12).await?;
+        fresh.until(|fresh| fresh.since(since).answers().count() >= 60).await?;
+        kept.until(|kept| kept.since(since).answers().count() >= 12).await?;
     }
     let (fresh, kept) = (fresh.stop().await?, kept.stop().await?);
     println!("{}", fresh.summary());
@@ -107,12 +107,12 @@ async fn stopping_and_starting_is_no_reload(client: Node, lb: Node, web: [Node; 
     let haproxy = HaProxy::start(&lb, &Config::tcp()).await?;
     let test = LbTest::new([&client], vips());
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| load.answers().count() >= 30).await?;
+    load.until(|load| load.answers().count() >= 30).await?;
     haproxy.process.terminate(Duration::from_secs(5)).await?;
-    seen(&load, |load| load.misses().count() > 0).await?;
+    load.until(|load| load.misses().count() > 0).await?;
     HaProxy::start(&lb, &Config::tcp()).await?;
     let since = test.now();
-    seen(&load, |load| load.since(since).answers().count() >= 30).await?;
+    load.until(|load| load.since(since).answers().count() >= 30).await?;
     let traffic = load.stop().await?;
     let verdicts =
         [traffic.loses(Misses::none()), traffic.share_equally(&web).ignoring_misses().by_chance(FALSE_ALARM)];

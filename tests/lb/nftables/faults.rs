@@ -7,7 +7,7 @@ use netlab::prelude::*;
 
 use super::nat::Nat;
 use super::rules::{By, backends, load};
-use crate::suite::{FALSE_ALARM, failing, seen, serve, sources, vips};
+use crate::suite::{FALSE_ALARM, failing, serve, sources, vips};
 
 /// What is promised of translation in turn.
 fn in_turn(traffic: &Traffic, web: &[Node]) -> Vec<&'static str> {
@@ -156,13 +156,13 @@ pub async fn drain(
     let enough = Load::rate(200.0, Duration::from_secs(30));
     let kept = test.start(enough.clone().keep_connections(9))?;
     let fresh = test.start(enough)?;
-    seen(&kept, |kept| kept.observations().len() >= 18).await?;
+    kept.until(|kept| kept.observations().len() >= 18).await?;
     let began = test.now();
     drain().await?;
     let drained = test.now();
-    seen(&fresh, |fresh| fresh.since(drained).answers().count() >= 60).await?;
+    fresh.until(|fresh| fresh.since(drained).answers().count() >= 60).await?;
     let end = test.now();
-    seen(&kept, |kept| kept.since(end).observations().len() >= 18).await?;
+    kept.until(|kept| kept.since(end).observations().len() >= 18).await?;
     let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
     Ok([
         kept.drain(backend, began).keeps_open(end - began),
@@ -178,14 +178,14 @@ async fn flows_of_a_removed_backend_are_remembered(client: Node, lb: Node, web: 
     for (forgets, expected) in [(true, &[][..]), (false, &["stale flows"])] {
         let from = (1..=12).map(|last| ([10, 1, 0, last], 40_000 + u16::from(forgets)).into());
         let load = test.start(Load::rate(300.0, Duration::from_secs(30)).keep_connections(12).from(from))?;
-        seen(&load, |load| load.observations().len() >= 24).await?;
+        load.until(|load| load.observations().len() >= 24).await?;
         let removed = test.now();
         nat.give(web[1..].iter().zip([1; 2])).await?;
         if forgets {
             assert_eq!(nat.forget(&web[0])?, 4);
         }
         let changed = test.now();
-        seen(&load, |load| load.since(changed).observations().len() >= 36).await?;
+        load.until(|load| load.since(changed).observations().len() >= 36).await?;
         let traffic = load.stop().await?;
         let stale = traffic.removal(&web[0], removed).forgotten_within(changed - removed);
         let verdicts = [stale, traffic.loses(Misses::none()), traffic.source(Sees::ClientAndPort)];

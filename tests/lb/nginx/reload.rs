@@ -6,7 +6,7 @@ use netlab::lb::{LbTest, Load, Misses, Over};
 use netlab::prelude::*;
 
 use super::{Config, Nginx};
-use crate::suite::{FALSE_ALARM, failing, seen, serve, vips};
+use crate::suite::{FALSE_ALARM, failing, serve, vips};
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn a_reload_loses_nothing(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
@@ -18,7 +18,7 @@ async fn a_reload_loses_nothing(client: Node, lb: Node, web: [Node; 3]) -> netla
     for servers in [&web[..], &web[..2], &web[1..]] {
         nginx.reload(&Config::over(Over::Http).servers(servers, "")).await?;
         since = test.now();
-        seen(&load, |load| load.since(since).answers().count() >= 60).await?;
+        load.until(|load| load.since(since).answers().count() >= 60).await?;
     }
     let traffic = load.stop().await?;
     println!("{}", traffic.summary());
@@ -34,12 +34,12 @@ async fn stopping_and_starting_is_no_reload(client: Node, lb: Node, web: [Node; 
     let nginx = Nginx::start(&lb, Over::Http, &config).await?;
     let test = LbTest::new([&client], vips()).over(Over::Http);
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| load.answers().count() >= 60).await?;
+    load.until(|load| load.answers().count() >= 60).await?;
     nginx.terminate().await?;
-    seen(&load, |load| load.misses().count() > 0).await?;
+    load.until(|load| load.misses().count() > 0).await?;
     Nginx::start(&lb, Over::Http, &config).await?;
     let since = test.now();
-    seen(&load, |load| load.since(since).answers().count() >= 60).await?;
+    load.until(|load| load.since(since).answers().count() >= 60).await?;
     let traffic = load.stop().await?;
     let shares = traffic.share_equally(&web).ignoring_misses().by_chance(FALSE_ALARM);
     assert_eq!(failing([traffic.loses(Misses::none()), shares]), ["failover"]);

@@ -6,7 +6,7 @@ use netlab::lb::{LbTest, Load, Misses, Over};
 use netlab::prelude::*;
 
 use super::{Config, Nginx};
-use crate::suite::{answered_by, seen, vips};
+use crate::suite::{answered_by, vips};
 
 /// What coming back may take: `fail_timeout`, and a machine that has other things to do.
 const NOTICED: Duration = Duration::from_secs(6);
@@ -25,14 +25,14 @@ async fn a_backend_that_fails_is_left_alone_and_asked_again(
     Nginx::start(&lb, Over::Http, &config).await?;
     let test = LbTest::new([&client], vips()).over(Over::Http);
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
-    seen(&load, |load| answered_by(load, &web[0])).await?;
+    load.until(|load| answered_by(load, &web[0])).await?;
     let down = test.now();
     // Who is connected is answered still.
     serving[0].refuse();
-    seen(&load, |load| load.since(down).observations().len() >= 60).await?;
+    load.until(|load| load.since(down).observations().len() >= 60).await?;
     let up = test.now();
     serving[0].resume()?;
-    seen(&load, |load| answered_by(&load.since(up), &web[0])).await?;
+    load.until(|load| answered_by(&load.since(up), &web[0])).await?;
     let traffic = load.stop().await?;
     println!("{}", traffic.summary());
     traffic.before(up).health("web1").leaves(down, Duration::ZERO).holds()?;
