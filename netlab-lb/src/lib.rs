@@ -27,6 +27,7 @@
 //! [`LbTest`] sends loads from the nodes of a lab; where the observations come from is nothing to the checks.
 
 mod checks;
+mod clock;
 mod dsr;
 mod load;
 mod observation;
