@@ -158,6 +158,7 @@
 //! | `NETLAB_TIMEOUT_SCALE=4` | multiplies every limit, for slow machines |
 //! | `NETLAB_THREADS=2` | how many tests netlab's own harness runs at once; else `RUST_TEST_THREADS`, else as many as processors |
 //! | `NETLAB_RETIRE=0` | of how many finished labs the namespaces are let go together, since their end slows the next build; 512 unless set |
+//! | `NETLAB_LOG=ops,programs` | what is told of on the test's output as it is done, with the time: `labs`, `ops` (the commands that build them), `programs`, `servers`, or `all`; each also an event of `tracing` |
 //! | `NETLAB_USERS=one` | for an ordinary user, a sandbox has no other user than root, though `newuidmap` could give it more; saves two milliseconds a run |
 
 #![forbid(unsafe_code)]
@@ -191,8 +192,8 @@ pub use netlab_topology::{Diagnostics, Plan, Topology};
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
 pub mod inspect {
     pub use netlab_runtime::kernel::inspect::{
-        Direction, FdbEntry, Flow, FlowProtocol, Interface, InterfaceCounters, Neighbour, NeighbourState,
-        OperState, Protocol, QdiscCounters, Route, RuleCounters, Socket, SocketState,
+        Direction, FdbEntry, Flow, FlowProtocol, Interface, InterfaceCounters, IpNet, Neighbour,
+        NeighbourState, OperState, Protocol, QdiscCounters, Route, RuleCounters, Socket, SocketState,
     };
     pub use netlab_runtime::lab::{
         Bounds, Changes, Counters, Dump, NodeDump, TableChanges, Tables, WrongChange, WrongTables,

@@ -14,6 +14,8 @@ mod faults;
 mod flows;
 #[path = "lb/hairpin.rs"]
 mod hairpin;
+#[path = "lb/haproxy/mod.rs"]
+mod haproxy;
 #[path = "lb/idle.rs"]
 mod idle;
 #[path = "lb/ipvs.rs"]
@@ -26,6 +28,10 @@ mod kinds;
 mod many;
 #[path = "lb/netlink.rs"]
 mod netlink;
+#[path = "lb/nftables/mod.rs"]
+mod nftables;
+#[path = "lb/nginx/mod.rs"]
+mod nginx;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]

@@ -4,6 +4,8 @@
 mod ending;
 #[path = "programs/helper.rs"]
 mod helper;
+#[path = "programs/log.rs"]
+mod log;
 #[path = "programs/readiness.rs"]
 mod readiness;
 #[path = "programs/surroundings.rs"]

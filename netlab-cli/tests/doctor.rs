@@ -13,9 +13,15 @@ fn text(bytes: &[u8]) -> String {
 /// Runs it with none of the settings that this test may have been given.
 fn netlab(arguments: &[&str], changed: &[(&str, &str)]) -> Output {
     let mut command = Command::new(BINARY);
-    for variable in
-        ["CI", "NETLAB_STRICT", "NETLAB_TIMEOUT", "NETLAB_TIMEOUT_SCALE", "NETLAB_THREADS", "NETLAB_USERS"]
-    {
+    for variable in [
+        "CI",
+        "NETLAB_STRICT",
+        "NETLAB_TIMEOUT",
+        "NETLAB_TIMEOUT_SCALE",
+        "NETLAB_THREADS",
+        "NETLAB_USERS",
+        "NETLAB_LOG",
+    ] {
         command.env_remove(variable);
     }
     command.args(arguments).envs(changed.iter().copied()).output().expect("the program starts")

@@ -27,16 +27,20 @@
 //! [`LbTest`] sends loads from the nodes of a lab; where the observations come from is nothing to the checks.
 
 mod checks;
+mod dsr;
 mod load;
 mod observation;
 mod summary;
+mod timeline;
 mod traffic;
 
 pub use checks::{
     Affinity, Disruption, Drain, Failed, Hairpin, Health, Idle, Misses, PathMtu, Removal, ReturnPath, Sees,
     Sent, SentBy, Share, Table, Told, Verdict, same_choice,
 };
+pub use dsr::dsr;
 pub use load::{LbTest, Load, LoadError, Over, TooBigWatch, Underway, Watch, Who, who};
 pub use observation::{Answer, Bytes, Key, KeyValue, Miss, Observation};
 pub use summary::Summary;
+pub use timeline::Timeline;
 pub use traffic::Traffic;

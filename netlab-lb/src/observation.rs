@@ -45,7 +45,7 @@ pub struct Answer {
     pub backend: String,
     /// Whom that backend saw.
     pub seen: SocketAddr,
-    /// The cookie by which the balancer wants to know the client again, if it set one.
+    /// The cookie by which the balancer knew the client; on its first request the one that it gave it, if it did.
     pub cookie: Option<String>,
 }
 

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod error;
 pub mod kernel;
 pub mod lab;
+pub mod log;
 pub mod machine;
 pub mod registry;
 pub mod runner;

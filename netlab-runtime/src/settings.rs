@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use netlab_topology::parse_duration;
 
+use crate::log::Topic;
+
 /// Of how many finished labs the namespaces are held before they are let go together: more than most suites have,
 /// since the kernel spends some 16 ms on each bridge, one after the other, while nobody else can build.
 const DEFAULT_RETIRE: usize = 512;
 
 /// The variables, and what each says.
-pub const VARIABLES: [(&str, &str); 9] = [
+pub const VARIABLES: [(&str, &str); 10] = [
     ("NETLAB_STRICT", "what cannot run here fails, rather than being ignored"),
     ("CI", "likewise, unless NETLAB_STRICT=0"),
     (
@@ -24,6 +26,7 @@ pub const VARIABLES: [(&str, &str); 9] = [
     ("RUST_TEST_THREADS", "likewise, unless NETLAB_THREADS is set"),
     ("NETLAB_RETIRE", "of how many finished labs the namespaces are let go together"),
     ("NETLAB_USERS", "`one`: a sandbox has no other user than root"),
+    ("NETLAB_LOG", "what is told of as it is done: `labs`, `ops`, `programs`, `servers`, or `all`"),
 ];
 
 /// What the environment says.
@@ -45,6 +48,8 @@ pub struct Settings {
     /// `NETLAB_USERS=one`: a sandbox of an ordinary user has one user, though a range of them could be had. Making the range
     /// takes two milliseconds, once per runner; under cargo-nextest, that is once per test.
     pub one_user: bool,
+    /// `NETLAB_LOG`: what is told of as it is done, on the test's output.
+    pub log: Vec<Topic>,
     /// `RUST_TEST_NOCAPTURE`, other than `0`: output goes out as it is written.
     pub live: bool,
 }
@@ -119,6 +124,8 @@ impl Settings {
                 false
             }
         });
+        let log = set("NETLAB_LOG")
+            .and_then(|value| Topic::list(&value).map_err(|problem| note("NETLAB_LOG", problem)).ok());
         let live = set("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0");
 
         if !wrong.is_empty() {
@@ -132,6 +139,7 @@ impl Settings {
             threads,
             retire: retire.unwrap_or(DEFAULT_RETIRE),
             one_user,
+            log: log.unwrap_or_default(),
             live,
         })
     }
@@ -179,8 +187,10 @@ mod tests {
             ("NETLAB_RETIRE", "0"),
             ("NETLAB_USERS", "one"),
             ("NETLAB_WITHOUT", "ipvs, haproxy,"),
+            ("NETLAB_LOG", "ops"),
         ])
         .unwrap();
+        assert_eq!(settings.log, [Topic::Ops]);
         assert_eq!(settings.without, ["ipvs", "haproxy"]);
         assert!(settings.strict && settings.one_user);
         assert_eq!(settings.timeout, Some(Duration::from_millis(1500)));

@@ -64,7 +64,7 @@ impl Affinity<'_> {
                             value.to_string(),
                             before.backend.clone(),
                             after.backend.clone(),
-                            format!("{apart:?}"),
+                            format!("{apart:.1?}"),
                         ];
                         table.row(cells, Some("moved".to_owned()));
                     }
@@ -102,7 +102,14 @@ impl Affinity<'_> {
             }
         }
         if judged == 0 {
-            table.note(format!("no {name} has answers enough: there is nothing to judge"));
+            // Among a single backend nothing is ever enough.
+            let enough = (2..1_000_000).find(|&answers| by_chance(answers) <= false_alarm);
+            let enough = enough.map_or_else(|| "more".to_owned(), |answers| answers.to_string());
+            let most = groups.values().map(Vec::len).max().unwrap_or(0);
+            table.note(format!(
+                "it takes {enough} answers to one {name} to tell affinity from chance, and none has more than {most}: there is \
+                 nothing to judge"
+            ));
             return Verdict::nothing_to_judge(Self::CHECK, table);
         }
         Verdict::of(Self::CHECK, table)
@@ -147,6 +154,10 @@ mod tests {
         let spread = traffic((0..30).map(|n| from(1, n, ["web1", "web2", "web3"][n as usize % 3])));
         assert!(spread.affinity(Key::Source).absent(3, 1e-6).is_ok());
         let few = traffic((0..3).map(|n| from(1, n, "web1")));
-        assert!(few.affinity(Key::Source).absent(3, 1e-6).to_string().contains("nothing to judge"));
+        let verdict = few.affinity(Key::Source).absent(3, 1e-6);
+        assert!(verdict.to_string().contains("takes 14 answers to one source address"), "{verdict}");
+        assert!(verdict.to_string().contains("none has more than 3: there is nothing to judge"), "{verdict}");
+        let nobody = traffic([]).affinity(Key::Source).absent(1, 1e-6).to_string();
+        assert!(nobody.contains("nothing to judge"), "{nobody}");
     }
 }

@@ -18,6 +18,9 @@ pub enum Sees {
     Balancer(IpAddr),
 }
 
+/// Rows that are shown: with ports, every request may have one of its own.
+const SHOWN: usize = 10;
+
 impl Traffic {
     /// Asks whether backends saw the source that they should.
     pub fn source(&self, sees: Sees) -> Verdict {
@@ -28,7 +31,8 @@ impl Traffic {
             Sees::Balancer(addr) => format!("the balancer's address, {addr}"),
         };
         let mut table =
-            Table::new(format!("backends see {what}"), ["backend", "expected", "seen", "requests"]);
+            Table::new(format!("backends see {what}"), ["backend", "expected", "seen", "requests"])
+                .showing(SHOWN);
         let mut wrong: BTreeMap<(&str, String, String), u64> = BTreeMap::new();
         let mut judged = 0_u64;
         for (observation, answer) in self.answers() {
@@ -42,13 +46,16 @@ impl Traffic {
                 *wrong.entry((&answer.backend, expected, seen)).or_default() += 1;
             }
         }
+        let requests: u64 = wrong.values().sum();
         for ((backend, expected, seen), count) in wrong {
             table.row(
                 [backend.to_owned(), expected, seen, count.to_string()],
                 Some("somebody else".to_owned()),
             );
         }
-        table.note(format!("{judged} answers"));
+        table.note(format!(
+            "of {judged} requests that were answered, {requests} were seen as somebody else's"
+        ));
         if judged == 0 {
             return Verdict::nothing_to_judge(CHECK, table);
         }
@@ -60,6 +67,7 @@ impl Traffic {
 mod tests {
     use super::*;
     use crate::checks::sample::{answered, traffic};
+    use crate::observation::Observation;
 
     #[test]
     fn a_wrong_source_is_shown_beside_the_right_one() {
@@ -69,5 +77,10 @@ mod tests {
         let text = verdict.to_string();
         assert!(!verdict.is_ok() && text.contains("203.0.113.1") && text.contains("10.0.0.2"), "{text}");
         assert!(!traffic([]).source(Sees::Client).is_ok());
+        let many = traffic(
+            (0..30).map(|n| Observation { source: ([192, 0, 2, 1], 4000).into(), ..answered(n, "web1") }),
+        );
+        let text = many.source(Sees::ClientAndPort).to_string();
+        assert!(text.contains("and 20 more like these") && text.contains("30 were seen"), "{text}");
     }
 }

@@ -215,16 +215,22 @@ async fn http(
     }
     let set = head.headers.get(SET_COOKIE).and_then(|value| value.to_str().ok());
     let set = set.map(|value| value.split(';').next().unwrap_or(value).trim().to_owned());
-    let kept = match (cookie, set) {
-        (Some(kept), Some(set)) => {
-            *kept = Some(set);
-            kept.clone()
-        }
-        (Some(kept), None) => kept.clone(),
-        (None, set) => set,
+    // What the balancer was told decides, rather than what it says next: it may say anything.
+    let known_by = match cookie {
+        Some(kept) => match (kept.take(), set) {
+            (told, Some(set)) => {
+                *kept = Some(set.clone());
+                told.or(Some(set))
+            }
+            (told, None) => {
+                kept.clone_from(&told);
+                told
+            }
+        },
+        None => set,
     };
     let seen: Seen = String::from_utf8_lossy(&body).parse().map_err(|error| other(&error))?;
-    Ok(Answer { backend: seen.node, seen: seen.peer, cookie: kept })
+    Ok(Answer { backend: seen.node, seen: seen.peer, cookie: known_by })
 }
 
 async fn connect_udp(vip: SocketAddr, source: Option<SocketAddr>) -> io::Result<UdpSocket> {

@@ -16,7 +16,15 @@ fn invalid(what: impl Into<String>) -> io::Error {
 }
 
 /// Reads a header, and gives the client's address; nothing, if the header says that the proxy speaks for itself.
+///
+/// A proxy whose socket listens for both families may write an IPv4 client as an IPv6 address (`::ffff:192.0.2.1`, RFC 4291,
+/// 2.5.5.2), as HAProxy does: that is the same client.
 pub(super) async fn read(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<SocketAddr>> {
+    let told = header(stream).await?;
+    Ok(told.map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port())))
+}
+
+async fn header(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     match stream.fill_buf().await?.first() {
         Some(b'P') => {
             let mut line = Vec::new();
@@ -97,6 +105,8 @@ mod tests {
         assert_eq!(told.unwrap().unwrap(), "192.0.2.1:40000");
         let told = seen(b"PROXY TCP6 2001:db8::1 2001:db8::2 40000 80\r\nhello").await;
         assert_eq!(told.unwrap().unwrap(), "[2001:db8::1]:40000");
+        let told = seen(b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:198.51.100.1 40000 80\r\nhello").await;
+        assert_eq!(told.unwrap().unwrap(), "192.0.2.1:40000");
         assert_eq!(seen(b"PROXY UNKNOWN\r\nhello").await, Ok(None));
         let v4 = [192, 0, 2, 1, 198, 51, 100, 1, 0x9c, 0x40, 0, 80];
         assert_eq!(seen(&v2(0x21, 0x11, &v4)).await.unwrap().unwrap(), "192.0.2.1:40000");

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::os::fd::RawFd;
+use std::time::Instant;
 
 use netlab_topology::IfName;
 use netlab_topology::plan::{Dev, Iptables, Op, Place, Step};
@@ -13,6 +14,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 use super::error::BuildError;
 use super::{hint, nft, ready, route};
+use crate::log::{Topic, tell};
 
 /// What the executor needs of the kernel: the single funnel of everything that changes the system.
 pub(crate) trait Kernel {
@@ -165,6 +167,8 @@ pub(crate) fn apply<K: Kernel>(
     machine: Option<Place>,
     steps: &[Step],
 ) -> Result<Vec<K::Space>, BuildError> {
+    let started = Instant::now();
+    tell(Topic::Labs, format_args!("lab `{lab}`: {} namespaces, {} operations", places.len(), steps.len()));
     let unopened = |place: Place| move |error| BuildError::host(lab, &places[place.0], error, places.len());
     let host = kernel.host(places.len()).map_err(unopened(Place::HOST))?;
     let beside = match machine {
@@ -182,6 +186,7 @@ pub(crate) fn apply<K: Kernel>(
         }
         Stop::Late(late) => BuildError::late(lab, &places[late.place.0], late),
     })?;
+    tell(Topic::Labs, format_args!("lab `{lab}`: built in {:?}", started.elapsed()));
     Ok(executor.spaces)
 }
 
@@ -229,10 +234,18 @@ impl<K: Kernel> Executor<'_, K> {
                 next + self.steps[next..].iter().take_while(|step| together(&self.steps[next], step)).count();
             ready::wait_for_ports(self.kernel, &ports, next..end, self.steps, &mut self.spaces)?;
             self.keep_and_record(next..end)?;
+            self.tell(next..end);
             self.batch(next..end)?;
             next = end;
         }
         Ok(ready::wait(self.kernel, self.machine, self.steps, &mut self.spaces)?)
+    }
+
+    /// Tells of what is about to be asked of the kernel.
+    fn tell(&self, range: Range<usize>) {
+        for Step { place, op } in &self.steps[range] {
+            tell(Topic::Ops, format_args!("{}: {op}", self.places[place.0]));
+        }
     }
 
     /// What has to be safe before steps may change the machine: where its interfaces go, and how all of it is undone.
@@ -288,6 +301,7 @@ impl<K: Kernel> Executor<'_, K> {
                 orders[step.place.0 - 1].nft = true;
             }
         }
+        self.tell(0..count);
         if !host.is_empty() {
             self.keep_and_record(0..count)?;
             self.kernel.set_sysctls(&mut self.spaces[0], &host)?;

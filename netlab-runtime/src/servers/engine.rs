@@ -1,6 +1,7 @@
 //! What a running server is: its doors, its open connections, its behaviour.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::door::Door;
 use super::mode::{Ending, Mode};
 use super::stream::Stream;
 use crate::lab::Entry;
+use crate::log::{Topic, tell};
 
 /// A running server, as its tasks and its handles share it.
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl Engine {
 
     /// Serves those who are connected in this way from now on.
     pub(super) fn serve_in(&self, mode: Mode) {
+        self.tell(format_args!("{mode}"));
         *lock(&self.mode) = mode;
         self.open_streams().iter().for_each(|stream| stream.wake());
     }
@@ -96,6 +99,12 @@ impl Engine {
         let mut control = lock(&self.control);
         control.stop_flapping();
         self.shut(ending);
+    }
+
+    /// Tells of what it does.
+    pub(super) fn tell(&self, what: fmt::Arguments<'_>) {
+        let Self { node, kind, .. } = self;
+        tell(Topic::Servers, format_args!("node `{node}`: the {kind} {what}"));
     }
 
     /// Listens again.
@@ -149,6 +158,11 @@ impl Engine {
     /// With the control locked.
     fn shut(&self, ending: Option<Ending>) {
         self.doors.iter().for_each(Door::close);
+        match ending {
+            None => self.tell(format_args!("listens no more")),
+            Some(Ending::Fin) => self.tell(format_args!("listens no more, and ends what is open (FIN)")),
+            Some(Ending::Rst) => self.tell(format_args!("listens no more, and resets what is open (RST)")),
+        }
         if let Some(ending) = ending {
             self.open_streams().iter().for_each(|stream| stream.end(ending));
         }
@@ -157,7 +171,14 @@ impl Engine {
     /// With the control locked. Opens all doors or none.
     fn unlock(&self) -> io::Result<()> {
         let opened = self.doors.iter().try_for_each(|door| door.open(&self.way, &self.runtime));
-        opened.inspect_err(|_error| self.doors.iter().for_each(Door::close))
+        opened.inspect(|()| self.tell_where()).inspect_err(|_error| self.doors.iter().for_each(Door::close))
+    }
+
+    /// Tells where it listens.
+    pub(super) fn tell_where(&self) {
+        for Door { local, protocol, .. } in &self.doors {
+            self.tell(format_args!("listens on {local}/{protocol}"));
+        }
     }
 
     fn open_streams(&self) -> Vec<Arc<Stream>> {

@@ -1,5 +1,6 @@
 //! How a server behaves at the moment.
 
+use std::fmt;
 use std::time::Duration;
 
 /// How it serves those who are connected. One at a time: each replaces the one before.
@@ -13,6 +14,17 @@ pub(super) enum Mode {
     Slow(Duration),
     /// It reads and writes this many bytes a second on each connection, in each direction.
     Throttled(u64),
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Well => f.write_str("serves as it should"),
+            Self::Hung => f.write_str("hangs"),
+            Self::Slow(delay) => write!(f, "takes {delay:?} for each answer"),
+            Self::Throttled(rate) => write!(f, "reads and writes {rate} bytes a second"),
+        }
+    }
 }
 
 /// How to end what is open.

@@ -53,6 +53,7 @@ impl Node {
         }
         let engine = Arc::new(Engine::new(self.name().to_owned(), kind, way, runtime, doors));
         occupied::remember(&engine);
+        engine.tell_where();
         let server = Arc::new(server);
         for (index, door) in engine.doors.iter().enumerate() {
             let (server, shared) = (Arc::clone(&server), Arc::clone(&engine));

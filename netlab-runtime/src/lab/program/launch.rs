@@ -25,6 +25,7 @@ use super::program::Program;
 use super::supervisor::pipe;
 use super::user::As;
 use crate::kernel::inspect::Protocol;
+use crate::log::{Topic, tell};
 use crate::settings::scaled;
 use crate::sys::{child, pidfd};
 
@@ -146,6 +147,8 @@ pub(in crate::lab) fn start(command: Command) -> Result<Process, ProgramError> {
 
     let program = launch(&node, &name, &what, command, set, &options);
     let program = program.map_err(|error| ProgramError::not_started(what, error))?;
+    let started = Instant::now();
+    tell(Topic::Programs, format_args!("{}: started, as {name}, pid {}", program.what(), program.pid()));
     if let Some(ready) = &ready {
         let waiting = program.wait();
         let until = Instant::now().checked_add(within);
@@ -159,6 +162,7 @@ pub(in crate::lab) fn start(command: Command) -> Result<Process, ProgramError> {
             }
             return Err(program.error(kind));
         }
+        tell(Topic::Programs, format_args!("{}: ready after {:?}", program.what(), started.elapsed()));
     }
     if may_exit {
         program.let_end();

@@ -19,6 +19,7 @@ use super::error::{ProgramError, ProgramErrorKind, Said};
 use super::hint::hint;
 use super::log::{Log, Partial};
 use super::unasked;
+use crate::log::{Topic, tell};
 
 /// A program, shared by its handles and the thread that watches it.
 ///
@@ -163,6 +164,7 @@ impl Program {
         state.ended = Some(status);
         state.changes += 1;
         drop(state);
+        tell(Topic::Programs, format_args!("{}: ended ({status})", self.what));
         self.tell_if_unasked();
         self.end.send_replace(Some(status));
         self.changed.notify_all();
@@ -234,6 +236,7 @@ impl Program {
 
     /// Sends a signal to the whole process group.
     pub(super) fn signal(&self, signal: Signal) -> Result<(), Errno> {
+        tell(Topic::Programs, format_args!("{}: `kill -{signal} -- -{}`", self.what, self.pid));
         if signal.asks_for_the_end() {
             self.let_end();
         }
