@@ -24,6 +24,8 @@ mod ipvs;
 mod ipvs_services;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/many.rs"]
+mod many;
 #[path = "lb/netlink.rs"]
 mod netlink;
 #[path = "lb/nftables/mod.rs"]
