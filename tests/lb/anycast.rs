@@ -1,7 +1,7 @@
 //! A balancer that the kernel is: a router with several ways to one address, which every backend has (equal-cost multipath). The
 //! answers do not come back through it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use netlab::lb::{LbTest, who};
 use netlab::prelude::*;
