@@ -192,8 +192,8 @@ pub use netlab_topology::{Diagnostics, Plan, Topology};
 /// What the kernel has, read back from it: the values that handles give, and [`Lab::dump`]'s.
 pub mod inspect {
     pub use netlab_runtime::kernel::inspect::{
-        Direction, FdbEntry, Flow, FlowProtocol, Interface, InterfaceCounters, Neighbour, NeighbourState,
-        OperState, Protocol, QdiscCounters, Route, RuleCounters, Socket, SocketState,
+        Direction, FdbEntry, Flow, FlowProtocol, Interface, InterfaceCounters, IpNet, Neighbour,
+        NeighbourState, OperState, Protocol, QdiscCounters, Route, RuleCounters, Socket, SocketState,
     };
     pub use netlab_runtime::lab::{
         Bounds, Changes, Counters, Dump, NodeDump, TableChanges, Tables, WrongChange, WrongTables,

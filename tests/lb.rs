@@ -24,8 +24,12 @@ mod ipvs;
 mod ipvs_services;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/many.rs"]
+mod many;
 #[path = "lb/netlink.rs"]
 mod netlink;
+#[path = "lb/nftables/mod.rs"]
+mod nftables;
 #[path = "lb/nginx/mod.rs"]
 mod nginx;
 #[path = "lb/paths.rs"]

@@ -352,3 +352,27 @@ async fn sockets_are_read_back_with_state_and_peers(a: Node, b: Node) -> netlab:
     assert_eq!(bound.to_string(), "udp UNCONN 0 0 0.0.0.0:53 *");
     Ok(())
 }
+
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan")]
+async fn addresses_are_added_while_the_lab_lives(a: Node, b: Node) -> netlab::Result {
+    use netlab::inspect::IpNet;
+    let (alone, b_v6): (IpAddr, IpAddr) = ("10.0.0.81".parse()?, "fd00::80".parse()?);
+    b.add_address("eth0", "10.0.0.80/24".parse::<IpNet>()?)?;
+    b.add_address("eth0", b_v6)?;
+    b.add_address("lo", alone)?;
+    for addr in ["10.0.0.80", "fd00::80", "10.0.0.81"] {
+        a.ping(addr).await?;
+    }
+    let addrs = b.iface("lo")?.addrs;
+    assert!(addrs.contains(&"10.0.0.81/32".parse()?), "{addrs:?}");
+
+    let twice = b.add_address("lo", alone).unwrap_err();
+    assert!(
+        format!("{twice:#}")
+            .ends_with("node `b`: `ip addr add 10.0.0.81/32 dev lo`: file exists (os error 17)"),
+        "{twice:#}"
+    );
+    let nowhere = b.add_address("eth9", alone).unwrap_err();
+    assert!(nowhere.to_string().contains("interfaces there: lo, eth0"), "{nowhere}");
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! What every balancer has to show, whichever it is: the toolkit, run whole against one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Traffic, Underway, Verdict, who};
@@ -89,24 +90,49 @@ pub async fn whole<B: Balancer>(client: &Node, lb: &Node, web: &[Node]) -> netla
     serve(web, promises.over).await?;
     let mut balancer = B::start(lb, web).await?;
     let test = LbTest::new([client], promises.vips.clone()).over(promises.over);
+    let bench = Bench { test, promises, client: client.clone(), next_port: AtomicU16::new(10_000) };
 
-    shares(&test, &promises, &mut balancer, web).await?;
-    changes_under_load(&test, &promises, &mut balancer, web).await?;
-    no_backend_left(&test, &promises, &mut balancer, web).await
+    shares(&bench, &mut balancer, web).await?;
+    changes_under_load(&bench, &mut balancer, web).await?;
+    no_backend_left(&bench, &mut balancer, web).await
+}
+
+/// A balancer under test, and the ports that its client has not yet used.
+struct Bench {
+    test: LbTest,
+    promises: Promises,
+    client: Node,
+    /// Below those that the kernel gives by itself (`net.ipv4.ip_local_port_range`).
+    next_port: AtomicU16,
+}
+
+impl Bench {
+    /// The load as it is to be sent so that everything new in it is new to the balancer too. A connection of TCP ends with its socket. A
+    /// flow of UDP ends when the balancer forgets it, which may be minutes later: until then whoever has the same port by chance is
+    /// given the same backend. So no port is used by two of them.
+    fn fresh(&self, load: Load, flows: u64) -> Load {
+        if self.promises.over != Over::Udp {
+            return load;
+        }
+        let flows = u16::try_from(flows).expect("a load has fewer flows than there are ports");
+        let first = self.next_port.fetch_add(flows, Ordering::Relaxed);
+        assert!(first < 32_768 - flows, "no port is left");
+        let address = |vip: &SocketAddr| -> IpAddr {
+            if vip.is_ipv4() { self.client.addr4().into() } else { self.client.addr6().into() }
+        };
+        let addresses = self.promises.vips.iter().map(address).cycle();
+        load.from((first..first + flows).zip(addresses).map(|(port, addr)| (addr, port).into()))
+    }
 }
 
 /// Shares by weight, equal and not; nothing is lost, and backends see whom they should.
-async fn shares<B: Balancer>(
-    test: &LbTest,
-    promises: &Promises,
-    balancer: &mut B,
-    web: &[Node],
-) -> netlab::Result {
+async fn shares<B: Balancer>(bench: &Bench, balancer: &mut B, web: &[Node]) -> netlab::Result {
+    let Bench { test, promises, .. } = bench;
     for weights in [vec![1; web.len()], (1..=web.len() as u32).collect(), vec![1; web.len()]] {
         let weighted: Vec<_> = web.iter().zip(weights.iter().copied()).collect();
         balancer.set_weights(&weighted).await?;
         let shares = weighted.iter().map(|(backend, weight)| (*backend, u64::from(*weight)));
-        let traffic = test.send(Load::requests(120).concurrency(1)).await?;
+        let traffic = test.send(bench.fresh(Load::requests(120).concurrency(1), 120)).await?;
         println!("{}", traffic.summary());
         let share = traffic.share(shares);
         if promises.exact { share.exactly() } else { share.by_chance(FALSE_ALARM) }.holds()?;
@@ -118,20 +144,17 @@ async fn shares<B: Balancer>(
 
 /// A backend is drained under load and comes back: no request is lost, connections that were open live on, and clients that keep
 /// theirs stay where they were.
-async fn changes_under_load<B: Balancer>(
-    test: &LbTest,
-    promises: &Promises,
-    balancer: &mut B,
-    web: &[Node],
-) -> netlab::Result {
+async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &[Node]) -> netlab::Result {
+    let Bench { test, promises, .. } = bench;
     let one = &web[0];
     let drained: Vec<_> = web.iter().enumerate().map(|(n, backend)| (backend, u32::from(n > 0))).collect();
     let back: Vec<_> = web.iter().map(|backend| (backend, 1)).collect();
-    let enough = Duration::from_secs(30);
+    let enough = Load::rate(200.0, Duration::from_secs(30));
 
     let connections = 6 * web.len();
-    let kept = test.start(Load::rate(200.0, enough).keep_connections(connections))?;
-    let fresh = test.start(Load::rate(200.0, enough))?;
+    let kept = enough.clone().keep_connections(connections);
+    let kept = test.start(bench.fresh(kept, connections as u64))?;
+    let fresh = test.start(bench.fresh(enough.clone(), enough.total()))?;
     seen(&kept, |kept| kept.observations().len() >= connections && answered_by(kept, one)).await?;
     let began = test.now();
     balancer.set_weights(&drained).await?;
@@ -187,20 +210,16 @@ pub fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
 }
 
 /// With no backend left, requests fail at once, as promised; with one again they are answered.
-async fn no_backend_left<B: Balancer>(
-    test: &LbTest,
-    promises: &Promises,
-    balancer: &mut B,
-    web: &[Node],
-) -> netlab::Result {
+async fn no_backend_left<B: Balancer>(bench: &Bench, balancer: &mut B, web: &[Node]) -> netlab::Result {
+    let Bench { test, promises, .. } = bench;
     let nobody: Vec<_> = web.iter().map(|backend| (backend, 0)).collect();
     balancer.set_weights(&nobody).await?;
     let limit = Duration::from_secs(1);
-    let traffic = test.send(Load::requests(6).timeout(limit)).await?;
+    let traffic = test.send(bench.fresh(Load::requests(6).timeout(limit), 6)).await?;
     traffic.all_fail(&promises.none_left, limit * 2).holds()?;
 
     balancer.set_weights(&[(&web[0], 1)]).await?;
-    let traffic = test.send(Load::requests(6)).await?;
+    let traffic = test.send(bench.fresh(Load::requests(6), 6)).await?;
     traffic.share_equally([&web[0]]).exactly().holds()?;
     Ok(())
 }

@@ -5,7 +5,8 @@
 //!                                   \---> the tests' fake, which records and refuses
 //! ```
 //!
-//! Invariant: everything that changes the system goes through the trait `Kernel` of `apply`.
+//! Invariant: everything that changes the system while a lab is built goes through the trait `Kernel` of `apply`; what handles change later
+//! is `live`'s, and sysctls.
 //! Invariant: no program is executed, nothing sleeps.
 
 mod apply;
@@ -13,6 +14,7 @@ mod error;
 mod hint;
 pub mod inspect;
 mod linux;
+mod live;
 mod nft;
 mod ready;
 mod route;
@@ -31,6 +33,7 @@ pub(crate) use apply::apply;
 pub use error::BuildError;
 pub(crate) use error::write_lower;
 pub(crate) use linux::{Linux, OnTheMachine, Space};
+pub(crate) use live::{add_address, forget_flows};
 pub(crate) use nft::transaction;
 pub(crate) use socket::{NetlinkSocket, Refused};
 pub(crate) use sysctl::Sysctls;

@@ -16,6 +16,9 @@ use rtnetlink::{
     RouteMessageBuilder,
 };
 
+/// Makes what must not be there yet.
+pub(super) const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+
 /// The messages of a step, each with its flags, or nothing if the step is none of netlink's.
 ///
 /// `descriptor` gives the namespace of a place for `IFLA_NET_NS_FD`.
@@ -24,7 +27,6 @@ pub(crate) fn messages(
     descriptor: impl Fn(Place) -> RawFd,
     out: &mut impl FnMut(u16, RouteNetlinkMessage),
 ) -> bool {
-    const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
     match &step.op {
         Op::AddBridge { dev, mac, mtu, up } => {
             let bridge = LinkMessageBuilder::<LinkBridge>::new(dev.name.as_str())
@@ -63,19 +65,7 @@ pub(crate) fn messages(
             out(0, RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(dev.index).up().build()));
         }
         Op::AddAddress { dev, addr } => {
-            // Without IFA_F_NODAD: the sysctl `accept_dad` says that no duplicates are looked for, and the address
-            // is tentative until it can be asked for, which is what readiness waits for.
-            let message = match addr {
-                IpNet::V4(net) => AddressMessageBuilder::<Ipv4Addr>::new()
-                    .index(dev.index)
-                    .address(net.addr(), net.prefix_len())
-                    .build(),
-                IpNet::V6(net) => AddressMessageBuilder::<Ipv6Addr>::new()
-                    .index(dev.index)
-                    .address(net.addr(), net.prefix_len())
-                    .build(),
-            };
-            out(NEW, RouteNetlinkMessage::NewAddress(message));
+            out(NEW, new_address(dev.index, *addr));
         }
         Op::AddRoute { destination, via, dev } => {
             out(NEW, RouteNetlinkMessage::NewRoute(route(*destination, *via, dev)));
@@ -105,6 +95,23 @@ pub(crate) fn messages(
         }
     }
     true
+}
+
+/// Gives an interface an address.
+///
+/// Without `IFA_F_NODAD`: the sysctl `accept_dad` says that no duplicates are looked for, and the address is tentative until it can
+/// be asked for, which is what readiness waits for.
+pub(super) fn new_address(index: u32, addr: IpNet) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewAddress(match addr {
+        IpNet::V4(net) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index)
+            .address(net.addr(), net.prefix_len())
+            .build(),
+        IpNet::V6(net) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(index)
+            .address(net.addr(), net.prefix_len())
+            .build(),
+    })
 }
 
 fn veth_end<T>(builder: LinkMessageBuilder<T>, end: &VethEnd) -> LinkMessageBuilder<T> {

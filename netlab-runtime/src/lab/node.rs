@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use netlab_topology::plan::{PlannedNode, Wire};
+use netlink_sys::protocols::NETLINK_NETFILTER;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -18,8 +19,8 @@ use tokio::task::JoinHandle;
 use super::endpoint::{ToDestination, ToEndpoint};
 use super::state::{Entry, State};
 use super::{Command, Counters, LabError, Net, Ping, socket, template};
-use crate::kernel::Sysctls;
 use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
+use crate::kernel::{NetlinkSocket, Sysctls, add_address, forget_flows};
 use crate::sys::{namespace, sockopt};
 
 /// A node of a lab: a network namespace with a name.
@@ -246,6 +247,27 @@ impl Node {
         self.state.conntrack(self.plan().place)
     }
 
+    /// Has its kernel forget tracked connections, and says how many it forgot: the next packet of one is a first packet again, for
+    /// which a balancer's rules choose anew. Rules that change do not do that by themselves.
+    ///
+    /// By hand: `conntrack -D`, with options that say which.
+    ///
+    /// # Errors
+    ///
+    /// As [`conntrack`](Self::conntrack). The node is the machine itself, whose connections are not netlab's to cut.
+    pub fn forget_flows(&self, which: impl Fn(&Flow) -> bool + Sync) -> Result<usize, LabError> {
+        let place = self.plan().place;
+        if self.state.plan.machine() == Some(place) {
+            let name = self.name();
+            return Err(LabError::msg(format!("node `{name}` is the machine: its connections are not cut")));
+        }
+        let forgotten = self.state.in_place(place, || {
+            let mut socket = NetlinkSocket::open(NETLINK_NETFILTER)?;
+            forget_flows(&mut socket, &which)
+        });
+        forgotten.map_err(|error| self.error("`conntrack -D`", error))
+    }
+
     /// The value of a sysctl in the node.
     ///
     /// By hand: `sysctl -n KEY`. A `/` in the key stands for a dot within a name, as there.
@@ -269,6 +291,31 @@ impl Node {
         let value = value.to_string();
         let done = self.state.in_place(self.plan().place, || Sysctls::default().write(key, &value));
         done.map_err(|error| self.error(format_args!("`sysctl -w {key}={value}`"), error))
+    }
+
+    /// Gives one of its interfaces an address more, and returns when it can be used: `("lo", "10.1.0.80".parse()?)`, or with the
+    /// prefix length, `"10.1.0.80/24"`, as an [`IpNet`]. Without one the address stands alone (`/32`, `/128`).
+    ///
+    /// Nobody else in the lab is told: routes to it are those of the topology, and [`addrs`](Self::addrs) does not have it.
+    ///
+    /// By hand: `ip addr add ADDR dev IF`.
+    ///
+    /// # Errors
+    ///
+    /// The node has no such interface, or it has the address already. The node is the machine itself, whose addresses netlab
+    /// changes only where the topology says so, or nobody could undo it.
+    pub fn add_address(&self, iface: &str, addr: impl Into<IpNet>) -> Result<(), LabError> {
+        let addr = addr.into();
+        let place = self.plan().place;
+        if self.state.plan.machine() == Some(place) {
+            let name = self.name();
+            return Err(LabError::msg(format!(
+                "node `{name}` is the machine: write `{addr}` in the topology, so that it is taken away again"
+            )));
+        }
+        let index = self.iface(iface)?.index;
+        let what = format!("`ip addr add {addr} dev {iface}`");
+        self.state.ask(place, &what, |socket| add_address(socket, index, addr))
     }
 
     /// What its kernel takes to be the largest packet that gets to an address, in bytes with the IP header: the MTU of the interface

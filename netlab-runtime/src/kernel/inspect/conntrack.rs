@@ -133,11 +133,22 @@ impl fmt::Display for FlowProtocol {
 
 /// The connections tracked in the namespace of a socket of `NETLINK_NETFILTER`, in the kernel's order.
 pub(crate) fn flows(socket: &mut NetlinkSocket) -> io::Result<Vec<Flow>> {
+    Ok(tracked(socket)?.into_iter().map(|(flow, _key)| flow).collect())
+}
+
+/// The connections, each with the attribute that the kernel knows it by: its first packet's addresses, with whatever else its protocol
+/// is told apart by.
+pub(crate) fn tracked(socket: &mut NetlinkSocket) -> io::Result<Vec<(Flow, ConntrackAttribute)>> {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
     let messages =
         socket.dump(|| NetfilterMessage::new(header.clone(), ConntrackMessage::Get(Vec::new())))?;
     let flows = messages.into_iter().filter_map(|message| match message.inner {
-        NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) => flow(&attributes),
+        NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) => {
+            let flow = flow(&attributes)?;
+            let is_key =
+                |attribute: &ConntrackAttribute| matches!(attribute, ConntrackAttribute::CtaTupleOrig(_));
+            Some((flow, attributes.into_iter().find(is_key)?))
+        }
         _ => None,
     });
     Ok(flows.collect())

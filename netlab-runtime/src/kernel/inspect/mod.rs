@@ -15,11 +15,12 @@ mod sockets;
 pub use conntrack::{Direction, Flow, FlowProtocol};
 pub use counters::{InterfaceCounters, QdiscCounters, RuleCounters};
 pub use interfaces::{Interface, OperState};
+pub use ipnet::IpNet;
 pub use neighbours::{FdbEntry, Neighbour, NeighbourState};
 pub use routes::Route;
 pub use sockets::{Protocol, Socket, SocketState};
 
-pub(crate) use conntrack::flows;
+pub(crate) use conntrack::{flows, tracked};
 pub(crate) use counters::{interface_counters, qdisc_counters, rule_counters};
 pub(crate) use interfaces::interfaces;
 pub(crate) use legacy::legacy_tables;
