@@ -1,5 +1,5 @@
-//! A balancer of some fifty instructions of BPF: it sends each packet on to the MAC address of a backend, which it chooses by a hash of the
-//! client's address and port, and which answers the client directly. It keeps nothing, so connections do not live through a change
+//! A balancer of some fifty instructions: it sends each packet on to the MAC address of a backend, which it chooses by a hash of the
+//! client's address and port, and which answers the client directly. It remembers nothing, so connections do not live through a change
 //! of its backends, and the suite is not for it.
 
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ pub enum Fault {
     /// It sends to one backend more, whose MAC address nobody has.
     ToNobody,
     /// It takes the hash that the packet bears, which is not of the address, but a number that the sender drew for its socket
-    /// (`skb_set_hash_from_sk` in net/ipv4/tcp_output.c): the packets of another namespace have it still.
+    /// (`skb_set_hash_from_sk` in net/ipv4/tcp_output.c), and that is not lost on the way through a veth, a bridge or a router.
     HashOfTheSocket,
 }
 

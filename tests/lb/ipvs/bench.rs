@@ -49,6 +49,7 @@ pub fn round_robin(traffic: &Traffic, web: &[Node]) -> [Verdict; 4] {
     ]
 }
 
+/// Requests one after the other, from ten addresses in turn.
 pub fn one_by_one() -> Load {
     Load::requests(300).concurrency(1).from(sources(10))
 }
