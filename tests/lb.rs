@@ -20,6 +20,8 @@ mod idle;
 mod ipvs;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/many.rs"]
+mod many;
 #[path = "lb/netlink.rs"]
 mod netlink;
 #[path = "lb/nftables/mod.rs"]

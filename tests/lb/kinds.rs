@@ -7,7 +7,8 @@ use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, who};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Header, Proxy};
-use crate::suite::{failing, vips};
+use crate::relay::{self, Relay};
+use crate::suite::{failing, serve, vips};
 
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn http_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
@@ -82,12 +83,40 @@ async fn datagrams(client: Node, web: Node) -> netlab::Result {
     Ok(())
 }
 
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn datagrams_by_both_families(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    serve(&web, Over::Udp).await?;
+    Relay::start(&lb, 80, &web, relay::Fault::None).await?;
+    let test = LbTest::new([&client], vips()).over(Over::Udp);
+    let v4 = (1..=6).map(|last| ([10, 1, 0, last], 40_000).into());
+    let v6 = (1..=6).map(|last| ([0x2001, 0xdb8, 1, 0, 0, 0, 0, 1], 40_000 + last).into());
+    let traffic = test.send(Load::requests(120).keep_connections(12).from(v4.chain(v6))).await?;
+    traffic.share_equally(&web).exactly().holds()?;
+    traffic.affinity(Key::SourceAndPort).always().holds()?;
+    traffic.source(Sees::Balancer([10, 2, 0, 254].into())).holds()?;
+    let by_family = |v4: bool| traffic.only(|request| request.source.is_ipv4() == v4).observations().len();
+    assert_eq!((by_family(true), by_family(false)), (60, 60));
+
+    // One in ten lost, of which the client hears nothing: bounds beside it tell.
+    Relay::start(&lb, 81, &web, relay::Fault::Drops(10)).await?;
+    let test = LbTest::new([&client], [([10, 1, 0, 254], 81).into()]).over(Over::Udp);
+    let load = Load::requests(120).timeout(Duration::from_millis(300));
+    let lossy = test.send(load.keep_connections(12)).await?;
+    assert_eq!(lossy.misses_by_kind().into_iter().collect::<Vec<_>>(), [(&Miss::TimedOut, 12)]);
+    lossy.loses(Misses::at_most(12)).holds()?;
+    assert_eq!(failing([lossy.loses(Misses::at_most(11))]), ["failover"]);
+    Ok(())
+}
+
 #[netlab::test(topology = "net lan 10.1.0.0/24; node client lan=.1; node web lan=.11")]
 async fn a_load_is_refused_where_it_cannot_be_sent_from(client: Node, web: Node) -> netlab::Result {
     let vip: SocketAddr = (web.addr(), 80).into();
     let test = LbTest::new([&client], [vip]);
     let nobody = test.send(Load::requests(1).from([([10, 1, 0, 9], 0).into()])).await.unwrap_err();
     assert_eq!(nobody.to_string(), "`10.1.0.9` is no address of a client; clients here: client (10.1.0.1)");
+    let load = Load::requests(4).keep_connections(2).from([([10, 1, 0, 1], 4000).into()]);
+    let few = test.send(load).await.unwrap_err();
+    assert!(few.to_string().starts_with("2 connections cannot be kept from 1 ports"), "{few}");
     let family =
         test.send(Load::requests(1).from([([0xfd00, 0, 0, 0, 0, 0, 0, 1], 0).into()])).await.unwrap_err();
     assert!(family.to_string().contains("no address of that family"), "{family}");

@@ -15,6 +15,7 @@ const ANSWER: u64 = 20_000;
 async fn answers_go_past_the_balancer(inside: Node, lb: Node, edge: Node, web: [Node; 3]) -> netlab::Result {
     let test = anycast::bench(&inside, &lb, &web, By::Addresses).await?;
     let sources = (10..=21).map(|last| ([10, 2, 0, last], 0).into());
+    let sources = sources.chain([([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10], 0).into()]);
     for over in [Over::Tcp, Over::Udp] {
         let (at_lb, at_edge) = (Watch::begin(&lb)?, Watch::begin(&edge)?);
         let load = Load::requests(60).from(sources.clone()).answers_of(ANSWER);
@@ -59,10 +60,11 @@ async fn one_backend_answers_through_the_balancer(
     Ok(())
 }
 
-/// Bodies of 100 kB to the client behind the narrow link, two requests on each of twelve connections.
+/// Bodies of 100 kB to the client behind the narrow link, two requests on each of twelve connections of either family.
 fn transfers() -> Load {
-    let sources = (1..=12).map(|last| ([10, 1, 0, last], 0).into());
-    Load::requests(24).keep_connections(12).from(sources).answers_of(100_000).timeout(Duration::from_secs(2))
+    let v4 = (1..=12).map(|last| ([10, 1, 0, last], 0).into());
+    let sources = v4.chain([([0x2001, 0xdb8, 1, 0, 0, 0, 0, 1], 0).into(); 12]);
+    Load::requests(48).keep_connections(24).from(sources).answers_of(100_000).timeout(Duration::from_secs(2))
 }
 
 #[netlab::test(topology = "tests/topologies/anycast.topo")]
@@ -84,7 +86,9 @@ async fn too_big_is_told_to_another(client: Node, lb: Node, web: [Node; 3]) -> n
     let path = traffic.path_mtu(&watch.told(&traffic)?).complete();
     println!("{path}");
     assert!(path.to_string().contains("never told, but web"), "{path}");
-    // Small answers get through all the same.
+    // Both families are concerned, and small answers get through all the same.
+    let stopped = |v4: bool| traffic.misses().any(|(request, _)| request.source.is_ipv4() == v4);
+    assert!(stopped(true) && stopped(false), "{path}");
     traffic.only(|request| request.bytes.wanted == 0).loses(Misses::none()).holds()?;
     Ok(())
 }
