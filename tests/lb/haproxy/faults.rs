@@ -26,11 +26,12 @@ fn promised(traffic: &Traffic, web: &[Node], sees: Sees) -> [Verdict; 4] {
     verdicts
 }
 
+/// Requests one after the other, so that the same number comes from each address.
 async fn sent(client: &Node, lb: &Node, web: &[Node], config: Config) -> netlab::Result<Traffic> {
     serve(web, Over::Tcp).await?;
     HaProxy::start(lb, &config).await?;
     let test = LbTest::new([client], [vips()[0]]);
-    Ok(test.send(Load::requests(360).from(sources(12))).await?)
+    Ok(test.send(Load::requests(360).concurrency(1).from(sources(12))).await?)
 }
 
 fn balancer() -> Sees {
