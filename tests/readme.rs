@@ -20,11 +20,19 @@ async fn each_server_answers_for_itself(client: Node, web: [Node; 2]) -> netlab:
 
 #[test]
 fn the_readme_shows_what_runs_here() {
-    let (readme, here) = (include_str!("../README.md"), include_str!("readme.rs"));
+    let readme = include_str!("../README.md");
+    // This very file, and an example that needs a program, for which this harness has no word.
+    let here = [include_str!("readme.rs"), include_str!("../examples/haproxy_failover.rs")].map(flat);
     let blocks: Vec<_> =
         readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!blocks.is_empty(), "the README has no example");
     for block in blocks {
-        assert!(here.contains(block), "the README has an example that is not run here:\n{block}");
+        let is_run = here.iter().any(|file| file.contains(&flat(block)));
+        assert!(is_run, "the README has an example that is not run here:\n{block}");
     }
+}
+
+/// Lines without what they are indented by: the README shows parts of functions.
+fn flat(text: &str) -> String {
+    text.lines().map(|line| line.trim_start().to_owned() + "\n").collect()
 }
