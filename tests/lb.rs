@@ -36,6 +36,8 @@ mod paths;
 mod proxy;
 #[path = "lb/relay.rs"]
 mod relay;
+#[path = "lb/scripts.rs"]
+mod scripts;
 #[path = "lb/suite.rs"]
 mod suite;
 #[path = "lb/tunnel.rs"]
