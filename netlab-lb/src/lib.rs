@@ -31,6 +31,7 @@ mod dsr;
 mod load;
 mod observation;
 mod summary;
+mod timeline;
 mod traffic;
 
 pub use checks::{
@@ -41,4 +42,5 @@ pub use dsr::dsr;
 pub use load::{LbTest, Load, LoadError, Over, TooBigWatch, Underway, Watch, Who, who};
 pub use observation::{Answer, Bytes, Key, KeyValue, Miss, Observation};
 pub use summary::Summary;
+pub use timeline::Timeline;
 pub use traffic::Traffic;

@@ -64,7 +64,7 @@ impl Affinity<'_> {
                             value.to_string(),
                             before.backend.clone(),
                             after.backend.clone(),
-                            format!("{apart:?}"),
+                            format!("{apart:.1?}"),
                         ];
                         table.row(cells, Some("moved".to_owned()));
                     }

@@ -107,7 +107,8 @@ pub fn same_choice(one: &Traffic, other: &Traffic, key: Key) -> Verdict {
     let mut table = Table::new(
         format!("two instances choose the same backend for every {}", key.name()),
         [key.name(), "by one", "by the other"],
-    );
+    )
+    .showing(10);
     let mut both = 0;
     for (value, first) in &one {
         let Some(second) = other.get(value) else { continue };

@@ -54,15 +54,15 @@ impl Traffic {
         let cells = ["failed requests".to_owned(), failed.to_string(), format!("0..={}", allowed.failed)];
         table.row(cells, wrong);
         if let Some((first, _)) = self.misses().next() {
-            table.note(format!("the first failed at {:?}", first.sent));
+            table.note(format!("the first that failed was sent at {:.1?}", first.sent));
         }
         let Some((gap, began)) = self.longest_gap() else {
             table.note("nothing was sent: there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         };
-        let bound = allowed.gap.map_or_else(|| "any".to_owned(), |bound| format!("0ns..={bound:?}"));
-        let wrong = allowed.gap.filter(|bound| gap > *bound).map(|_| format!("from {began:?}"));
-        table.row(["longest time without an answer".to_owned(), format!("{gap:?}"), bound], wrong);
+        let bound = allowed.gap.map_or_else(|| "any".to_owned(), |bound| format!("0..={bound:?}"));
+        let wrong = allowed.gap.filter(|bound| gap > *bound).map(|_| format!("from {began:.1?} on"));
+        table.row(["longest time without an answer".to_owned(), format!("{gap:.1?}"), bound], wrong);
         Verdict::of(CHECK, table)
     }
 
@@ -72,7 +72,7 @@ impl Traffic {
         const CHECK: &str = "no backend left";
         let words: Vec<String> = ways.iter().map(ToString::to_string).collect();
         let title = format!("every request fails within {within:?}: {}", words.join(" or "));
-        let mut table = Table::new(title, ["sent", "took", "outcome"]);
+        let mut table = Table::new(title, ["sent", "took", "outcome"]).showing(10);
         for observation in self.observations() {
             let (outcome, wrong) = match &observation.outcome {
                 Ok(answer) => (format!("answered by {}", answer.backend), Some("should have failed")),
@@ -81,7 +81,8 @@ impl Traffic {
                 Err(miss) => (miss.to_string(), None),
             };
             if let Some(wrong) = wrong {
-                let cells = [format!("{:?}", observation.sent), format!("{:?}", observation.took), outcome];
+                let cells =
+                    [format!("{:.1?}", observation.sent), format!("{:.1?}", observation.took), outcome];
                 table.row(cells, Some(wrong.to_owned()));
             }
         }

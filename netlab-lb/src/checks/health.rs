@@ -27,12 +27,12 @@ impl Health<'_> {
     pub fn leaves(&self, down: Duration, within: Duration) -> Verdict {
         const CHECK: &str = "health, fall";
         let end = down.saturating_add(within);
-        let title = format!("{} answers nothing sent after {end:?}", self.backend);
-        let mut table = Table::new(title, ["sent", "answered by"]);
+        let title = format!("{} answers nothing sent after {end:.1?}", self.backend);
+        let mut table = Table::new(title, ["sent", "answered by"]).showing(10);
         let later = self.traffic.since(end).only(|observation| observation.sent > end);
         for (observation, answer) in later.answers().filter(|(_, answer)| answer.backend == self.backend) {
             table.row(
-                [format!("{:?}", observation.sent), answer.backend.clone()],
+                [format!("{:.1?}", observation.sent), answer.backend.clone()],
                 Some("still chosen".to_owned()),
             );
         }
@@ -53,14 +53,14 @@ impl Health<'_> {
             .find(|(observation, answer)| observation.sent >= up && answer.backend == self.backend)
             .map(|(observation, _)| observation.sent);
         let mut table = Table::new(format!("{} is chosen again", self.backend), ["", "seen", "allowed"]);
-        let seen = first.map_or_else(|| "never".to_owned(), |first| format!("{first:?}"));
+        let seen = first.map_or_else(|| "never".to_owned(), |first| format!("sent at {first:.1?}"));
         let wrong = match first {
             None => Some("never"),
             Some(first) if first > end => Some("too late"),
             Some(_) => None,
         };
         table.row(
-            ["first request it answered".to_owned(), seen, format!("{up:?}..={end:?}")],
+            ["first request it answered".to_owned(), seen, format!("{up:.1?}..={end:.1?}")],
             wrong.map(str::to_owned),
         );
         Verdict::of(CHECK, table)

@@ -31,7 +31,8 @@ impl Traffic {
             Sees::Balancer(addr) => format!("the balancer's address, {addr}"),
         };
         let mut table =
-            Table::new(format!("backends see {what}"), ["backend", "expected", "seen", "requests"]);
+            Table::new(format!("backends see {what}"), ["backend", "expected", "seen", "requests"])
+                .showing(SHOWN);
         let mut wrong: BTreeMap<(&str, String, String), u64> = BTreeMap::new();
         let mut judged = 0_u64;
         for (observation, answer) in self.answers() {
@@ -46,15 +47,11 @@ impl Traffic {
             }
         }
         let requests: u64 = wrong.values().sum();
-        let more = wrong.len().saturating_sub(SHOWN);
-        for ((backend, expected, seen), count) in wrong.into_iter().take(SHOWN) {
+        for ((backend, expected, seen), count) in wrong {
             table.row(
                 [backend.to_owned(), expected, seen, count.to_string()],
                 Some("somebody else".to_owned()),
             );
-        }
-        if more > 0 {
-            table.note(format!("and {more} more of these"));
         }
         table.note(format!(
             "of {judged} requests that were answered, {requests} were seen as somebody else's"
@@ -84,6 +81,6 @@ mod tests {
             (0..30).map(|n| Observation { source: ([192, 0, 2, 1], 4000).into(), ..answered(n, "web1") }),
         );
         let text = many.source(Sees::ClientAndPort).to_string();
-        assert!(text.contains("and 20 more of these") && text.contains("30 were seen"), "{text}");
+        assert!(text.contains("and 20 more like these") && text.contains("30 were seen"), "{text}");
     }
 }

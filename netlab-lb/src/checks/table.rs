@@ -8,6 +8,8 @@ pub struct Table {
     title: String,
     head: Vec<String>,
     rows: Vec<Row>,
+    /// How many of the rows are shown; all, unless said.
+    shown: Option<usize>,
     notes: Vec<String>,
 }
 
@@ -25,8 +27,14 @@ impl Table {
             title: title.into(),
             head: head.map(str::to_owned).to_vec(),
             rows: Vec::new(),
+            shown: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Shows the first so many rows, and how many more there are: where there may be one for each request.
+    pub fn showing(self, rows: usize) -> Self {
+        Self { shown: Some(rows), ..self }
     }
 
     /// Adds columns behind those there are.
@@ -86,8 +94,12 @@ impl fmt::Display for Table {
         if !self.rows.is_empty() {
             line(f, &self.head, None)?;
         }
-        for row in &self.rows {
+        let shown = self.shown.unwrap_or(self.rows.len());
+        for row in self.rows.iter().take(shown) {
             line(f, &row.cells, row.wrong.as_deref())?;
+        }
+        if self.rows.len() > shown {
+            write!(f, "\n  and {} more like these", self.rows.len() - shown)?;
         }
         for note in &self.notes {
             write!(f, "\n  {note}")?;
@@ -106,6 +118,8 @@ mod tests {
         table.row(["web1".to_owned(), "30".to_owned()], Some("too many".to_owned()));
         table.row(["a-long-name".to_owned(), "0".to_owned()], None);
         assert!(table.is_wrong());
+        let short = table.clone().showing(1).to_string();
+        assert!(short.ends_with("  <- too many\n  and 1 more like these"), "{short}");
         assert_eq!(
             table.to_string(),
             "of 30 requests\n  backend      seen\n  web1           30  <- too many\n  a-long-name     0"
