@@ -30,6 +30,8 @@ mod netlink;
 mod nftables;
 #[path = "lb/nginx/mod.rs"]
 mod nginx;
+#[path = "lb/page.rs"]
+mod page;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]
