@@ -2,10 +2,8 @@
 
 #[path = "lb/anycast.rs"]
 mod anycast;
-#[path = "lb/bpf.rs"]
+#[path = "lb/bpf/mod.rs"]
 mod bpf;
-#[path = "lb/bpf_program.rs"]
-mod bpf_program;
 #[path = "lb/direct.rs"]
 mod direct;
 #[path = "lb/faults.rs"]
@@ -18,12 +16,12 @@ mod hairpin;
 mod haproxy;
 #[path = "lb/idle.rs"]
 mod idle;
-#[path = "lb/ipvs.rs"]
+#[path = "lb/ipvs/mod.rs"]
 mod ipvs;
-#[path = "lb/ipvs_services.rs"]
-mod ipvs_services;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/many.rs"]
+mod many;
 #[path = "lb/netlink.rs"]
 mod netlink;
 #[path = "lb/nftables/mod.rs"]
@@ -42,7 +40,5 @@ mod relay;
 mod scripts;
 #[path = "lb/suite.rs"]
 mod suite;
-#[path = "lb/tunnel.rs"]
-mod tunnel;
 
 netlab::main!();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::table::Table;
 use super::verdict::Verdict;
+use crate::clock::at;
 use crate::observation::{Miss, Observation};
 use crate::traffic::Traffic;
 
@@ -54,14 +55,14 @@ impl Traffic {
         let cells = ["failed requests".to_owned(), failed.to_string(), format!("0..={}", allowed.failed)];
         table.row(cells, wrong);
         if let Some((first, _)) = self.misses().next() {
-            table.note(format!("the first that failed was sent at {:.1?}", first.sent));
+            table.note(format!("the first that failed was sent at {}", at(first.sent)));
         }
         let Some((gap, began)) = self.longest_gap() else {
             table.note("nothing was sent: there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         };
         let bound = allowed.gap.map_or_else(|| "any".to_owned(), |bound| format!("0..={bound:?}"));
-        let wrong = allowed.gap.filter(|bound| gap > *bound).map(|_| format!("from {began:.1?} on"));
+        let wrong = allowed.gap.filter(|bound| gap > *bound).map(|_| format!("from {} on", at(began)));
         table.row(["longest time without an answer".to_owned(), format!("{gap:.1?}"), bound], wrong);
         Verdict::of(CHECK, table)
     }
@@ -81,8 +82,7 @@ impl Traffic {
                 Err(miss) => (miss.to_string(), None),
             };
             if let Some(wrong) = wrong {
-                let cells =
-                    [format!("{:.1?}", observation.sent), format!("{:.1?}", observation.took), outcome];
+                let cells = [at(observation.sent), format!("{:.1?}", observation.took), outcome];
                 table.row(cells, Some(wrong.to_owned()));
             }
         }
