@@ -2,10 +2,8 @@
 
 #[path = "lb/anycast.rs"]
 mod anycast;
-#[path = "lb/bpf.rs"]
+#[path = "lb/bpf/mod.rs"]
 mod bpf;
-#[path = "lb/bpf_program.rs"]
-mod bpf_program;
 #[path = "lb/direct.rs"]
 mod direct;
 #[path = "lb/faults.rs"]
@@ -18,27 +16,29 @@ mod hairpin;
 mod haproxy;
 #[path = "lb/idle.rs"]
 mod idle;
-#[path = "lb/ipvs.rs"]
+#[path = "lb/ipvs/mod.rs"]
 mod ipvs;
-#[path = "lb/ipvs_services.rs"]
-mod ipvs_services;
 #[path = "lb/kinds.rs"]
 mod kinds;
+#[path = "lb/many.rs"]
+mod many;
 #[path = "lb/netlink.rs"]
 mod netlink;
 #[path = "lb/nftables/mod.rs"]
 mod nftables;
 #[path = "lb/nginx/mod.rs"]
 mod nginx;
+#[path = "lb/page.rs"]
+mod page;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
 #[path = "lb/relay.rs"]
 mod relay;
+#[path = "lb/scripts.rs"]
+mod scripts;
 #[path = "lb/suite.rs"]
 mod suite;
-#[path = "lb/tunnel.rs"]
-mod tunnel;
 
 netlab::main!();

@@ -1,9 +1,11 @@
-//! The founding scenarios A and B: every row of their tables is a test, and every observation is made from real
+//! The founding scenarios A, B and E: every row of their tables is a test, and every observation is made from real
 //! sockets or from what the kernel reports, never from the plan.
 //!
 //! What is observed is in `scenarios/rows.rs`, since the same rows hold where the host is the machine itself
 //! (`tests/fixtures/privileged`). C and D, which need a machine with interfaces, are in `tests/machine.rs`.
 
+#[path = "scenarios/e.rs"]
+mod e;
 #[path = "scenarios/rows.rs"]
 mod rows;
 

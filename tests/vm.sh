@@ -60,6 +60,7 @@ if [[ ! $cache/base.cpio -nt $0 ]]; then
     printf '%s\n' root:x:0:0::/root:/bin/sh user:x:1000:1000::/home/user:/bin/sh >etc/passwd
     printf '%s\n' root:x:0: user:x:1000: >etc/group
     printf '%s\n' 'hosts: files' >etc/nsswitch.conf
+    echo "multi on" >etc/host.conf
     touch etc/hosts etc/resolv.conf
     cat >init <<'INIT'
 #!/bin/sh

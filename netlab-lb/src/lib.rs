@@ -25,8 +25,27 @@
 //! ```
 //!
 //! [`LbTest`] sends loads from the nodes of a lab; where the observations come from is nothing to the checks.
+//!
+//! # The checks
+//!
+//! | what a balancer promises | how it is asked | of a load |
+//! |---|---|---|
+//! | each backend gets its share | [`Traffic::share`] | with as many decisions as chance needs |
+//! | a client stays with its backend, or does not | [`Traffic::affinity`] | with [several requests a source](Load::from) |
+//! | few clients move when backends change | [`Traffic::disruption`] | twice from the same sources |
+//! | instances choose alike | [`same_choice`] | from the same sources by each |
+//! | what is drained gets nothing new, and keeps what it has | [`Traffic::drain`] | under way meanwhile, [kept](Load::keep_connections) and fresh |
+//! | nothing is lost: on reload, when a backend fails | [`Traffic::loses`], [`Traffic::all_fail`] | under way meanwhile |
+//! | who falls leaves, who rises returns, nobody flaps | [`Traffic::health`] | under way meanwhile |
+//! | backends see the client, or the balancer | [`Traffic::source`] | any; with `who(..)`[`.proxy_protocol()`](Who::proxy_protocol) or not |
+//! | flows do not outlive their backend | [`Traffic::removal`] | kept, from ports that are given, under way meanwhile |
+//! | answers come back through the balancer, or past it | [`Traffic::return_path`], [`Watch`] | of [large answers](Load::answers_of) |
+//! | large answers get through where the path narrows | [`Traffic::path_mtu`], [`TooBigWatch`] | of large answers, kept |
+//! | silent connections are kept so long, and closed then | [`Traffic::idle`] | that [pauses](Load::pause), kept |
+//! | backends reach the balancer's address themselves | [`Traffic::hairpin`] | whose clients are the backends |
 
 mod checks;
+mod clock;
 mod dsr;
 mod load;
 mod observation;

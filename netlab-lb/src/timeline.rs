@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::at;
 use crate::observation::Observation;
 use crate::traffic::Traffic;
 
@@ -15,7 +16,7 @@ use crate::traffic::Traffic;
 ///   web1    ▃▃▃▃▃▃▃▃▃▃▃▃▃▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▃▃▃▃▃▃▃▃▃▃▃▃  160
 ///   web2    ▃▃▃▃▃▃▃▃▃▃▃▃▃                              ▃▃▃▃▃▃▃▃▃▃▃▃   80
 ///   failed               ▁                                             1
-///           0s                                                    1.2s
+///           0.210s                                              1.410s
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a timeline is to be shown: `println!(\"{timeline}\")`"]
@@ -116,8 +117,8 @@ impl fmt::Display for Timeline {
             let total: u64 = row.counts.iter().sum();
             writeln!(f, "  {:<width$}  {chart}  {total:>5}", row.name)?;
         }
-        let end = format!("{:.1?}", self.span);
-        write!(f, "  {:width$}  0s{end:>rest$}", "", rest = PARTS - 2)
+        let (begin, end) = (at(self.begin), at(self.begin.saturating_add(self.span)));
+        write!(f, "  {:width$}  {begin}{end:>rest$}", "", rest = PARTS.saturating_sub(begin.len()))
     }
 }
 
@@ -139,7 +140,7 @@ mod tests {
           web1    ▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▆███████████████████▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄    159
           web2    ▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄                    ▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄     80
           failed                      ▂                                             1
-                  0s                                                   239.5ms
+                  0.000s                                                0.239s
         ");
     }
 
@@ -152,7 +153,7 @@ mod tests {
                             ▼ killed
                           ▼ drained                                        ▼ after all of it
           web1  ████████████████████████████████████████████████████████████     60
-                0s                                                    59.5ms
+                0.000s                                                0.059s
         ");
     }
 

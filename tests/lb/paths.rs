@@ -7,6 +7,7 @@ use netlab::prelude::*;
 
 use crate::anycast::{self, By};
 use crate::proxy::{Choice, Fault, Proxy};
+use crate::suite::serve;
 
 /// Answers so large that the headers beside them say nothing.
 const ANSWER: u64 = 20_000;
@@ -15,6 +16,7 @@ const ANSWER: u64 = 20_000;
 async fn answers_go_past_the_balancer(inside: Node, lb: Node, edge: Node, web: [Node; 3]) -> netlab::Result {
     let test = anycast::bench(&inside, &lb, &web, By::Addresses).await?;
     let sources = (10..=21).map(|last| ([10, 2, 0, last], 0).into());
+    let sources = sources.chain([([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10], 0).into()]);
     for over in [Over::Tcp, Over::Udp] {
         let (at_lb, at_edge) = (Watch::begin(&lb)?, Watch::begin(&edge)?);
         let load = Load::requests(60).from(sources.clone()).answers_of(ANSWER);
@@ -59,10 +61,11 @@ async fn one_backend_answers_through_the_balancer(
     Ok(())
 }
 
-/// Bodies of 100 kB to the client behind the narrow link, two requests on each of twelve connections.
+/// Bodies of 100 kB to the client behind the narrow link, two requests on each of twelve connections of either family.
 fn transfers() -> Load {
-    let sources = (1..=12).map(|last| ([10, 1, 0, last], 0).into());
-    Load::requests(24).keep_connections(12).from(sources).answers_of(100_000).timeout(Duration::from_secs(2))
+    let v4 = (1..=12).map(|last| ([10, 1, 0, last], 0).into());
+    let sources = v4.chain([([0x2001, 0xdb8, 1, 0, 0, 0, 0, 1], 0).into(); 12]);
+    Load::requests(48).keep_connections(24).from(sources).answers_of(100_000).timeout(Duration::from_secs(2))
 }
 
 #[netlab::test(topology = "tests/topologies/anycast.topo")]
@@ -76,6 +79,22 @@ async fn too_big_is_told_to_who_sends(client: Node, lb: Node, web: [Node; 3]) ->
     Ok(())
 }
 
+/// A proxy ends its clients' connections itself, so it is the proxy that has to be told.
+#[netlab::test(topology = "tests/topologies/anycast.topo")]
+async fn too_big_is_told_to_a_proxy(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    serve(&web, Over::Tcp).await?;
+    Proxy::start(&lb, 80, &web, Choice::RoundRobin, Fault::None).await?;
+    let test = LbTest::new([&client], [([10, 2, 0, 254], 80).into()]);
+    let watch = TooBigWatch::begin(web.iter().chain([&lb]))?;
+    let load = Load::requests(12).keep_connections(6).answers_of(100_000).timeout(Duration::from_secs(2));
+    let traffic = test.send(load).await?;
+    let told = watch.told(&traffic)?;
+    traffic.path_mtu(&told).sent_by(&lb).complete().holds()?;
+    let by_the_backends = traffic.path_mtu(&told).complete();
+    assert!(by_the_backends.to_string().contains("told of what others send"), "{by_the_backends}");
+    Ok(())
+}
+
 #[netlab::test(topology = "tests/topologies/anycast.topo")]
 async fn too_big_is_told_to_another(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let test = anycast::bench(&client, &lb, &web, By::Ports).await?;
@@ -84,7 +103,9 @@ async fn too_big_is_told_to_another(client: Node, lb: Node, web: [Node; 3]) -> n
     let path = traffic.path_mtu(&watch.told(&traffic)?).complete();
     println!("{path}");
     assert!(path.to_string().contains("never told, but web"), "{path}");
-    // Small answers get through all the same.
+    // Both families are concerned, and small answers get through all the same.
+    let stopped = |v4: bool| traffic.misses().any(|(request, _)| request.source.is_ipv4() == v4);
+    assert!(stopped(true) && stopped(false), "{path}");
     traffic.only(|request| request.bytes.wanted == 0).loses(Misses::none()).holds()?;
     Ok(())
 }

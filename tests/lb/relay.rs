@@ -18,6 +18,8 @@ pub enum Fault {
     KeepsFlows,
     /// Flows of a backend that is removed get nowhere.
     BlackHoles,
+    /// It drops one datagram in this many.
+    Drops(u64),
 }
 
 /// The proxy. A flow, which is an address and port of a client's, keeps its backend; new ones go to the next.
@@ -66,7 +68,7 @@ impl Relay {
         let mut state = self.state.lock().unwrap();
         state.backends.retain(|other| *other != backend);
         match state.fault {
-            Fault::None => state.flows.retain(|_, flow| flow.backend != backend),
+            Fault::None | Fault::Drops(_) => state.flows.retain(|_, flow| flow.backend != backend),
             Fault::KeepsFlows => {}
             Fault::BlackHoles => {
                 state
@@ -79,9 +81,15 @@ impl Relay {
     }
 
     async fn serve(self, door: Arc<UdpSocket>) -> io::Result<()> {
+        let fault = self.state.lock().unwrap().fault;
         let mut buffer = vec![0; 1 << 16];
+        let mut taken = 0_u64;
         loop {
             let (length, client) = door.recv_from(&mut buffer).await?;
+            taken += 1;
+            if matches!(fault, Fault::Drops(one_in) if taken.is_multiple_of(one_in)) {
+                continue;
+            }
             let known = self.state.lock().unwrap().flows.get(&client).map(|flow| flow.socket.clone());
             let socket = match known {
                 Some(socket) => socket,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::table::Table;
 use super::verdict::Verdict;
+use crate::clock::at;
 use crate::observation::Observation;
 use crate::traffic::Traffic;
 
@@ -40,22 +41,23 @@ impl Drain<'_> {
     pub fn nothing_new(&self, grace: Duration) -> Verdict {
         const CHECK: &str = "drain, nothing new";
         let end = self.began.saturating_add(grace);
-        let title = format!("no connection opened after {end:.1?} goes to {}", self.backend);
+        let title = format!("no connection opened after {} goes to {}", at(end), self.backend);
         let mut table = Table::new(title, ["connection", "opened", "backend"]).showing(10);
         let mut later = 0;
         for (number, requests) in self.traffic.connections() {
             let Some(first) = requests.first().filter(|first| first.sent > end) else { continue };
             later += 1;
             if first.backend() == Some(&self.backend) {
-                let cells = [number.to_string(), format!("{:.1?}", first.sent), self.backend.clone()];
+                let cells = [number.to_string(), at(first.sent), self.backend.clone()];
                 table.row(cells, Some(format!("{:.1?} too late", first.sent.saturating_sub(end))));
             }
         }
         table.note(format!("{later} connections were opened after that"));
         if later == 0 {
+            table.note("go on for longer, or there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| self.traffic.timeline().mark(self.began, "drained"))
     }
 
     /// Every connection that the backend had when the draining began goes on being answered by it, up to this time after: no
@@ -64,7 +66,7 @@ impl Drain<'_> {
         const CHECK: &str = "drain, open connections";
         let end = self.began.saturating_add(at_least);
         let title =
-            format!("connections that {} had at {:.1?} live on until {end:.1?}", self.backend, self.began);
+            format!("connections that {} had at {} live on until {}", self.backend, at(self.began), at(end));
         let mut table = Table::new(title, ["connection", "sent", "answered by"]).showing(10);
         let (mut open, mut lived) = (0, 0);
         for (number, requests) in self.traffic.connections() {
@@ -86,18 +88,18 @@ impl Drain<'_> {
                     Ok(answer) => (answer.backend.clone(), "moved".to_owned()),
                     Err(miss) => ("(no answer)".to_owned(), miss.to_string()),
                 };
-                table.row([number.to_string(), format!("{:.1?}", request.sent), by], Some(wrong));
+                table.row([number.to_string(), at(request.sent), by], Some(wrong));
                 break;
             }
         }
-        table.note(format!("{open} were open and in use, {lived} of them past {end:.1?}"));
+        table.note(format!("{open} were open and in use, {lived} of them past {}", at(end)));
         if lived == 0 && !table.is_wrong() {
             table.note(
                 "none was asked and answered after that: go on for longer, or there is nothing to judge",
             );
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| self.traffic.timeline().mark(self.began, "drained"))
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::table::Table;
 use super::verdict::Verdict;
+use crate::clock::at;
 use crate::observation::{Miss, Observation};
 use crate::traffic::Traffic;
 
@@ -54,16 +55,20 @@ impl Traffic {
         let cells = ["failed requests".to_owned(), failed.to_string(), format!("0..={}", allowed.failed)];
         table.row(cells, wrong);
         if let Some((first, _)) = self.misses().next() {
-            table.note(format!("the first that failed was sent at {:.1?}", first.sent));
+            table.note(format!("the first that failed was sent at {}", at(first.sent)));
         }
         let Some((gap, began)) = self.longest_gap() else {
             table.note("nothing was sent: there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         };
         let bound = allowed.gap.map_or_else(|| "any".to_owned(), |bound| format!("0..={bound:?}"));
-        let wrong = allowed.gap.filter(|bound| gap > *bound).map(|_| format!("from {began:.1?} on"));
+        let wrong = allowed.gap.filter(|bound| gap > *bound).map(|_| format!("from {} on", at(began)));
+        let too_long = wrong.is_some();
         table.row(["longest time without an answer".to_owned(), format!("{gap:.1?}"), bound], wrong);
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| {
+            let timeline = self.timeline();
+            if too_long { timeline.mark(began, format!("{gap:.1?} without an answer")) } else { timeline }
+        })
     }
 
     /// Asks whether every request failed, in one of these ways and within this time, as it should with no backend left: an error
@@ -81,8 +86,7 @@ impl Traffic {
                 Err(miss) => (miss.to_string(), None),
             };
             if let Some(wrong) = wrong {
-                let cells =
-                    [format!("{:.1?}", observation.sent), format!("{:.1?}", observation.took), outcome];
+                let cells = [at(observation.sent), format!("{:.1?}", observation.took), outcome];
                 table.row(cells, Some(wrong.to_owned()));
             }
         }
@@ -113,6 +117,17 @@ mod tests {
         assert!(!outage.loses(Misses::at_most(20).longest_gap(at(20))).is_ok());
         assert!(outage.loses(Misses::none()).to_string().contains("20 refused"));
         assert!(!traffic([]).loses(Misses::none()).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_hold_is_drawn() {
+        let outage =
+            traffic((0..60).map(|n| if n < 20 { missed(n, Miss::Refused) } else { answered(n, "web1") }));
+        let allowed = Misses::at_most(20);
+        assert!(!outage.loses(allowed).to_string().contains('█'), "what holds needs no chart");
+        let drawn = outage.loses(allowed.longest_gap(at(5))).to_string();
+        assert!(drawn.contains("▼ 20.5ms without an answer\n  web1"), "{drawn}");
+        assert!(drawn.contains("\n  failed  ███████████████████"), "{drawn}");
     }
 
     #[test]

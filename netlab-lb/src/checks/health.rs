@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::table::Table;
 use super::verdict::Verdict;
+use crate::clock::at;
 use crate::traffic::Traffic;
 
 /// One backend as the load saw it, to be asked with [`leaves`](Self::leaves), [`returns`](Self::returns) and
@@ -27,20 +28,21 @@ impl Health<'_> {
     pub fn leaves(&self, down: Duration, within: Duration) -> Verdict {
         const CHECK: &str = "health, fall";
         let end = down.saturating_add(within);
-        let title = format!("{} answers nothing sent after {end:.1?}", self.backend);
+        let title =
+            format!("{}, down since {}, answers nothing sent after {}", self.backend, at(down), at(end));
         let mut table = Table::new(title, ["sent", "answered by"]).showing(10);
         let later = self.traffic.since(end).only(|observation| observation.sent > end);
         for (observation, answer) in later.answers().filter(|(_, answer)| answer.backend == self.backend) {
-            table.row(
-                [format!("{:.1?}", observation.sent), answer.backend.clone()],
-                Some("still chosen".to_owned()),
-            );
+            table.row([at(observation.sent), answer.backend.clone()], Some("still chosen".to_owned()));
         }
         table.note(format!("{} requests were sent after that", later.observations().len()));
         if later.observations().is_empty() {
+            table.note("go on for longer, or there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| {
+            self.traffic.timeline().mark(down, "down").mark(end, "it answers nothing from here on")
+        })
     }
 
     /// The backend answers a request that was sent after `up`, and no later than `within` after it.
@@ -53,17 +55,18 @@ impl Health<'_> {
             .find(|(observation, answer)| observation.sent >= up && answer.backend == self.backend)
             .map(|(observation, _)| observation.sent);
         let mut table = Table::new(format!("{} is chosen again", self.backend), ["", "seen", "allowed"]);
-        let seen = first.map_or_else(|| "never".to_owned(), |first| format!("sent at {first:.1?}"));
+        let seen = first.map_or_else(|| "never".to_owned(), at);
         let wrong = match first {
             None => Some("never"),
             Some(first) if first > end => Some("too late"),
             Some(_) => None,
         };
         table.row(
-            ["first request it answered".to_owned(), seen, format!("{up:.1?}..={end:.1?}")],
+            ["the first that it answered was sent at".to_owned(), seen, format!("{}..={}", at(up), at(end))],
             wrong.map(str::to_owned),
         );
         Verdict::of(CHECK, table)
+            .drawing(|| self.traffic.timeline().mark(up, "up").mark(end, "it answers by now"))
     }
 
     /// The backend comes and goes at most this many times: from its first answer on, a stretch of `absence` answers by others with
@@ -88,7 +91,7 @@ impl Health<'_> {
             table.note("it never answered: there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| self.traffic.timeline())
     }
 }
 

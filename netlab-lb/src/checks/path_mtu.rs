@@ -86,10 +86,7 @@ impl PathMtu<'_> {
                 (arrived + request.bytes.arrived, wanted + request.bytes.wanted)
             });
             let wrong = if let Some(example) = sends.stopped.first() {
-                let why = match messages {
-                    0 => format!("never told{}", self.instead_of(node)),
-                    _ => "though it was told".to_owned(),
-                };
+                let why = self.why(node, example);
                 let outcome =
                     example.outcome.as_ref().map_or_else(ToString::to_string, |_| "too short".to_owned());
                 let number = sends.stopped.len();
@@ -146,6 +143,22 @@ impl PathMtu<'_> {
         sends
     }
 
+    /// Why an answer may have stopped.
+    fn why(&self, node: &str, stopped: &Observation) -> String {
+        let Some(told) = self.told.iter().find(|told| told.node == node).filter(|told| told.messages > 0)
+        else {
+            return format!("never told{}", self.instead_of(node));
+        };
+        let known = told.path_mtu.get(&stopped.source.ip());
+        let narrowest = self.told.iter().flat_map(|told| told.path_mtu.values()).min();
+        match known.zip(narrowest) {
+            Some((known, narrowest)) if known > narrowest => {
+                format!("told, but not of the path to there, which it takes to be {known} bytes wide")
+            }
+            _ => "though it was told".to_owned(),
+        }
+    }
+
     /// Who else was told.
     fn instead_of(&self, node: &str) -> String {
         let others: Vec<String> = self
@@ -192,6 +205,13 @@ mod tests {
         let told = [told("web1", 2, 1400), told("web2", 2, 1400)];
         assert!(transfers(false).path_mtu(&told).complete().is_ok());
         assert!(transfers(true).path_mtu(&told).complete().to_string().contains("though it was told"));
+        let mut other_paths = told;
+        other_paths[1].path_mtu.insert([10, 1, 0, 2].into(), 1500);
+        let text = transfers(true).path_mtu(&other_paths).complete().to_string();
+        assert!(
+            text.contains("told, but not of the path to there, which it takes to be 1500 bytes wide"),
+            "{text}"
+        );
     }
 
     #[test]

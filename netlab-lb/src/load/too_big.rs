@@ -1,6 +1,8 @@
 //! What nodes are told of packets that are too big.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 
 use netlab_runtime::error::{Error, Result};
 use netlab_runtime::lab::Node;
@@ -47,12 +49,13 @@ impl TooBigWatch {
     ///
     /// The kernel has no such counters.
     pub fn told(&self, traffic: &Traffic) -> Result<Vec<Told>> {
+        let clients: BTreeSet<IpAddr> =
+            traffic.observations().iter().map(|observation| observation.source.ip()).collect();
         self.nodes
             .iter()
             .map(|(node, before)| {
-                let clients = traffic.observations().iter().map(|observation| observation.source.ip());
                 // To whom there is no way, there is no path.
-                let known = clients.filter_map(|client| Some((client, node.path_mtu(client).ok()?)));
+                let known = clients.iter().filter_map(|client| Some((*client, node.path_mtu(*client).ok()?)));
                 Ok(Told {
                     node: node.name().to_owned(),
                     messages: messages(node)?.saturating_sub(*before),
