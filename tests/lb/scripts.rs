@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::nftables::{By, Dsr, Nat};
-use crate::suite::{FALSE_ALARM, seen, serve, sources, vips};
+use crate::suite::{FALSE_ALARM, MANY, answered_by_others, serve, sources, vips};
 
 /// `tcplb`: backends are chosen in turn, at each address of the service.
 #[netlab::test(topology = "tests/topologies/nat.topo")]
@@ -50,21 +50,23 @@ async fn monitored(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let test = LbTest::new([&client], vips());
     let load = test.start(Load::rate(200.0, Duration::from_secs(60)))?;
 
-    seen(&load, |load| load.answers_by_backend().len() == 3).await?;
+    load.until(|load| load.answers_by_backend().len() == 3).await?;
     let down = test.now();
     failing.refuse();
-    let noticed = Duration::from_secs(2);
-    seen(&load, |load| load.since(down + noticed).answers().count() >= 60).await?;
+    load.until(|load| answered_by_others(&load.since(down), &web[0])).await?;
+    let noticed = test.now();
+    load.until(|load| load.since(noticed).answers().count() >= MANY).await?;
     let up = test.now();
     failing.resume()?;
-    seen(&load, |load| load.since(up + noticed).answers().count() >= 60).await?;
+    load.until(|load| load.since(up).answers_by_backend().len() == 3).await?;
+    let back = test.now();
+    load.until(|load| load.since(back).answers().count() >= MANY).await?;
     let traffic = load.stop().await?;
 
-    traffic.before(up).health(&web[0]).leaves(down, noticed).holds()?;
-    traffic.health(&web[0]).returns(up, noticed).holds()?;
     traffic.before(down).loses(Misses::none()).holds()?;
-    traffic.since(down + noticed).loses(Misses::none()).holds()?;
-    traffic.since(up + noticed).share_equally(&web).within(2).holds()?;
+    traffic.before(up).health(&web[0]).leaves(noticed, Duration::ZERO).holds()?;
+    traffic.since(noticed).loses(Misses::none()).holds()?;
+    traffic.since(back).share_equally(&web).within(2).holds()?;
     Ok(())
 }
 

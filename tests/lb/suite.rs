@@ -194,7 +194,7 @@ async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &
     Ok(())
 }
 
-fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
+pub fn answered_by(traffic: &Traffic, backend: &Node) -> bool {
     traffic.answers().any(|(_, answer)| answer.backend == backend.name())
 }
 
@@ -211,4 +211,14 @@ async fn no_backend_left<B: Balancer>(bench: &Bench, balancer: &mut B, web: &[No
     let traffic = test.send(bench.fresh(Load::requests(6), 6)).await?;
     traffic.share_equally([&web[0]]).exactly().holds()?;
     Ok(())
+}
+
+/// So many answers in a row by others tell that a backend is out: by chance one of three would be among them.
+pub const MANY: usize = 60;
+
+/// Whether the last [`MANY`] requests were all answered, and by others.
+pub fn answered_by_others(traffic: &Traffic, than: &Node) -> bool {
+    let last = traffic.observations().iter().rev().take(MANY);
+    let others = |name: &str| name != than.name();
+    last.len() == MANY && last.clone().all(|request| request.backend().is_some_and(others))
 }

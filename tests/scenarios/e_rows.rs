@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netlab::lb::{LbTest, Load, Misses, Sees, Traffic, Underway, Who, who};
+use netlab::lb::{LbTest, Load, Misses, Sees, Traffic, Who, who};
 use netlab::prelude::*;
 use netlab::servers::Serving;
 
@@ -57,20 +57,20 @@ async fn every_backend_gets_its_share_and_sees_whom_it_should(
 /// Once the balancer has noticed no request is lost; when the backend is well again it gets requests again.
 async fn a_stopped_backend_gets_none(test: &LbTest, one: &Node, server: &Serving<Who>) -> netlab::Result {
     let load = test.start(Load::rate(200.0, Duration::from_secs(60)))?;
-    until(&load, |seen| answered_by(seen, one)).await?;
+    load.until(|seen| answered_by(seen, one)).await?;
     let stopped = test.now();
     server.stop();
-    until(&load, |seen| {
+    load.until(|seen| {
         let last = seen.observations().iter().rev().take(MANY);
         seen.since(stopped).observations().len() >= MANY
             && last.clone().all(|request| request.backend().is_some_and(|name| name != one.name()))
     })
     .await?;
     let noticed = test.now();
-    until(&load, |seen| seen.since(noticed).observations().len() >= MANY).await?;
+    load.until(|seen| seen.since(noticed).observations().len() >= MANY).await?;
     let again = test.now();
     server.resume()?;
-    until(&load, |seen| answered_by(&seen.since(again), one)).await?;
+    load.until(|seen| answered_by(&seen.since(again), one)).await?;
     let seen = load.stop().await?;
 
     println!("{}", seen.timeline().mark(stopped, "stopped").mark(noticed, "noticed").mark(again, "started"));
@@ -88,13 +88,13 @@ async fn a_drained_backend_keeps_what_it_has(
     let enough = Duration::from_secs(60);
     let kept = test.start(Load::rate(200.0, enough).keep_connections(9))?;
     let fresh = test.start(Load::rate(200.0, enough))?;
-    until(&kept, |seen| seen.answers().count() >= 9 && answered_by(seen, one)).await?;
+    kept.until(|seen| seen.answers().count() >= 9 && answered_by(seen, one)).await?;
     let began = test.now();
     balancer.drain(one).await?;
     let drained = test.now();
-    until(&fresh, |seen| seen.since(drained).answers().count() >= MANY).await?;
+    fresh.until(|seen| seen.since(drained).answers().count() >= MANY).await?;
     let end = test.now();
-    until(&kept, |seen| seen.since(end).answers().count() >= MANY).await?;
+    kept.until(|seen| seen.since(end).answers().count() >= MANY).await?;
     let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
 
     println!("new connections:\n{}", fresh.timeline().mark(began, "drained"));
@@ -103,16 +103,6 @@ async fn a_drained_backend_keeps_what_it_has(
     kept.drain(one, began).keeps_open(end - began).holds()?;
     fresh.loses(Misses::none()).holds()?;
     kept.loses(Misses::none()).holds()?;
-    Ok(())
-}
-
-/// Waits until a load that is under way has come to something.
-async fn until(load: &Underway, what: impl Fn(&Traffic) -> bool) -> netlab::Result {
-    eventually(Duration::from_secs(10), async || {
-        let so_far = load.so_far();
-        if what(&so_far) { Ok(()) } else { Err(netlab::Error::msg(so_far.timeline())) }
-    })
-    .await?;
     Ok(())
 }
 

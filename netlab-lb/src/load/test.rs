@@ -240,7 +240,7 @@ impl Underway {
             Ok(Err(so_far)) => ("ended".to_owned(), so_far),
             Err(late) => (format!("went on for {:?}", late.limit()), self.so_far()),
         };
-        Err(LoadError::NotSeen { what, so_far: so_far.summary().to_string() })
+        Err(LoadError::NotSeen { what, so_far: so_far.timeline().to_string() })
     }
 
     /// Waits until all of it is answered or has failed.

@@ -7,14 +7,12 @@ use netlab::prelude::*;
 use netlab::servers::{Identity, Serving};
 
 use super::{Config, HaProxy};
-use crate::suite::{answered_by, vips};
+use crate::suite::{MANY, answered_by, answered_by_others, vips};
 
 /// Two checks that fail, 25 ms apart and given up after 100 ms, take a server out; two that pass bring it back.
 const CHECKED: &str = "check inter 25ms fall 2 rise 2";
 /// What coming back may take on a machine that has other things to do.
 const NOTICED: Duration = Duration::from_secs(5);
-/// So many answers without one of a backend: it is out of the way (a third of them is its share).
-const MANY: usize = 60;
 
 /// A way to fail.
 type Failing = fn(&Serving<Identity>);
@@ -48,13 +46,6 @@ async fn outage(
     mend()?;
     load.until(|load| answered_by(&load.since(up), backend)).await?;
     Ok(Outage { traffic: load.stop().await?, down, left, up })
-}
-
-/// Whether the last [`MANY`] requests were all answered, and by others.
-fn answered_by_others(traffic: &Traffic, than: &Node) -> bool {
-    let last = traffic.observations().iter().rev().take(MANY);
-    let others = |name: &str| name != than.name();
-    last.len() == MANY && last.clone().all(|request| request.backend().is_some_and(others))
 }
 
 /// HAProxy with backends of HTTP that are asked how they are.
