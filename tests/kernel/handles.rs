@@ -376,3 +376,20 @@ async fn addresses_are_added_while_the_lab_lives(a: Node, b: Node) -> netlab::Re
     assert!(nowhere.to_string().contains("interfaces there: lo, eth0"), "{nowhere}");
     Ok(())
 }
+
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node a lan; node b lan")]
+async fn neighbours_are_forgotten_and_found_again(a: Node, b: Node) -> netlab::Result {
+    let knows = || -> netlab::Result<usize> {
+        let neighbours = a.neighbours()?;
+        Ok(neighbours.iter().filter(|neighbour| b.addrs().contains(&neighbour.addr)).count())
+    };
+    for _ in 0..2 {
+        for addr in b.addrs() {
+            a.ping(addr).await?;
+        }
+        assert_eq!(knows()?, 2, "{:?}", a.neighbours()?);
+        a.forget_neighbours()?;
+        assert_eq!(knows()?, 0, "{:?}", a.neighbours()?);
+    }
+    Ok(())
+}

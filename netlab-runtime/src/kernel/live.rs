@@ -5,6 +5,9 @@ use std::io;
 use ipnet::IpNet;
 use netlink_packet_netfilter::conntrack::ConntrackMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use nix::errno::Errno;
 
 use super::inspect::{self, Flow};
 use super::route::{self, NEW};
@@ -45,4 +48,36 @@ pub(crate) fn forget_flows(
         }
     }
     Ok(forgotten)
+}
+
+/// Whether an interface looks for neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arp {
+    On,
+    Off,
+}
+
+/// Has interfaces of the socket's namespace forget their neighbours, and says whether they are to learn any again: the change of
+/// `IFF_NOARP` is what makes the kernel drop them, of IPv4 and IPv6 (`arp_netdev_event`, `ndisc_netdev_event`).
+///
+/// An interface that is not there has none.
+pub(crate) fn forget_neighbours(
+    socket: &mut NetlinkSocket,
+    indexes: impl Iterator<Item = u32>,
+    then: Arp,
+) -> io::Result<()> {
+    let set = |index, arp| {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.flags = if arp == Arp::Off { LinkFlags::Noarp } else { LinkFlags::empty() };
+        message.header.change_mask = LinkFlags::Noarp;
+        (0, RouteNetlinkMessage::SetLink(message))
+    };
+    let settings: &[Arp] = if then == Arp::On { &[Arp::Off, Arp::On] } else { &[Arp::Off] };
+    let messages: Vec<_> =
+        indexes.flat_map(|index| settings.iter().map(move |&arp| set(index, arp))).collect();
+    match socket.batch(messages.into_iter()).map_err(|refused| refused.error) {
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(()),
+        done => done,
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) use apply::apply;
 pub use error::BuildError;
 pub(crate) use error::write_lower;
 pub(crate) use linux::{Linux, OnTheMachine, Space};
-pub(crate) use live::{add_address, forget_flows};
+pub(crate) use live::{Arp, add_address, forget_flows, forget_neighbours};
 pub(crate) use nft::transaction;
 pub(crate) use socket::{NetlinkSocket, Refused};
 pub(crate) use sysctl::Sysctls;

@@ -12,7 +12,7 @@ use netlab_topology::plan::Place;
 use super::dump::{self, Dump};
 use super::state::State;
 use super::{LabError, Link, Net, Node, find, hosts};
-use crate::kernel::{self, BuildError, Linux, OnTheMachine};
+use crate::kernel::{self, Arp, BuildError, Linux, OnTheMachine};
 use crate::machine::Machine;
 
 /// Whether this process was born in a sandbox: elsewhere a lab would be built into the machine's own network.
@@ -195,6 +195,19 @@ impl Lab {
     /// The lines of [`hosts_file`](Self::hosts_file) that the nodes have, without those of the loopback.
     pub(crate) fn hosts_of_nodes(plan: &Plan) -> String {
         hosts::nodes(plan)
+    }
+
+    /// Has all nodes forget their neighbours, and learn no more: nothing more is to be sent.
+    ///
+    /// The kernel has one table of neighbours for all namespaces of the machine together (`arp_tbl` and `nd_tbl`; 1024 entries each,
+    /// `net.ipv4.neigh.default.gc_thresh3`). What it has heard of lately it does not drop for half a minute, and where the table is
+    /// full nobody finds a new neighbour. A lab whose namespaces are kept for later (`NETLAB_RETIRE`) is not to fill it.
+    pub(crate) fn forget_neighbours(&self) -> Result<(), LabError> {
+        if self.plan().machine().is_some() {
+            // An interface of the machine's may be among them.
+            return Ok(());
+        }
+        self.plan().nodes().iter().try_for_each(|node| self.state.forget_neighbours(node, Arp::Off))
     }
 
     /// The place of a name of [`Plan::places`], for what concerns namespaces that are no nodes.

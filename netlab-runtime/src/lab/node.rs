@@ -20,7 +20,7 @@ use super::endpoint::{ToDestination, ToEndpoint};
 use super::state::{Entry, State};
 use super::{Command, Counters, LabError, Net, Ping, socket, template};
 use crate::kernel::inspect::{self, Flow, Interface, Neighbour, Route, Socket};
-use crate::kernel::{NetlinkSocket, Sysctls, add_address, forget_flows};
+use crate::kernel::{Arp, NetlinkSocket, Sysctls, add_address, forget_flows};
 use crate::sys::{namespace, sockopt};
 
 /// A node of a lab: a network namespace with a name.
@@ -191,6 +191,23 @@ impl Node {
         let place = self.plan().place;
         let names = self.state.interface_names(place)?;
         self.state.ask(place, "its neighbours cannot be read", |socket| inspect::neighbours(socket, &names))
+    }
+
+    /// Has its kernel forget its neighbours, and look for them again when it needs them.
+    ///
+    /// By hand: `ip link set DEV arp off`, and `on`, for each interface that the topology gives it; as `ip neigh flush all`, but
+    /// entries that somebody made permanent go as well.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused it. The node is the machine itself, whose neighbours are not netlab's to forget.
+    pub fn forget_neighbours(&self) -> Result<(), LabError> {
+        let name = self.name();
+        if self.state.plan.machine() == Some(self.plan().place) {
+            let why = format!("node `{name}` is the machine: its neighbours are not forgotten");
+            return Err(LabError::msg(why));
+        }
+        self.state.forget_neighbours(self.plan(), Arp::On)
     }
 
     /// Its firewall as the kernel has it, as lines.

@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::program::Supervisor;
 use super::thread::NodeThread;
 use crate::kernel::inspect::{self, Flow, Interface, Names, Socket};
-use crate::kernel::{NetlinkSocket, Space};
+use crate::kernel::{self, Arp, NetlinkSocket, Space};
 use crate::sys::namespace::{self, View};
 
 /// A lab: its plan, and its namespaces held open.
@@ -187,7 +187,7 @@ impl State {
         once.get_or_try_init(|| {
             let group = nix::unistd::getegid();
             self.in_place(self.node(node).place, || {
-                crate::kernel::Sysctls::default()
+                kernel::Sysctls::default()
                     .write("net.ipv4.ping_group_range", &format!("{group} {group}"))
             })
         })
@@ -208,6 +208,13 @@ impl State {
                 format!("lab `{}`: node `{}`: {what}", self.name, self.plan.place_name(place)),
                 error,
             )
+        })
+    }
+
+    pub(super) fn forget_neighbours(&self, node: &PlannedNode, then: Arp) -> Result<(), LabError> {
+        let indexes = node.interfaces.iter().map(|interface| interface.dev.index);
+        self.ask(node.place, "its neighbours cannot be forgotten", |socket| {
+            kernel::forget_neighbours(socket, indexes, then)
         })
     }
 

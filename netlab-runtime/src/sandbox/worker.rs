@@ -150,6 +150,9 @@ fn run(def: &TestDef, reporter: &Reporter) -> Report {
     let result = run_body(&runtime, def.body, lab.clone());
     // Before the runtime and the lab are left to themselves: what programs did while the body ran counts.
     let programs = lab::conclude();
+    if let Err(error) = lab.forget_neighbours() {
+        eprintln!("netlab: {:#}", crate::error::Error::from(error));
+    }
     // Neither is to be torn down in orderly fashion: that takes time, and the kernel does it.
     std::mem::forget(runtime);
     std::mem::forget(lab);
