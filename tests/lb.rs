@@ -28,12 +28,16 @@ mod netlink;
 mod nftables;
 #[path = "lb/nginx/mod.rs"]
 mod nginx;
+#[path = "lb/page.rs"]
+mod page;
 #[path = "lb/paths.rs"]
 mod paths;
 #[path = "lb/proxy.rs"]
 mod proxy;
 #[path = "lb/relay.rs"]
 mod relay;
+#[path = "lb/scripts.rs"]
+mod scripts;
 #[path = "lb/suite.rs"]
 mod suite;
 

@@ -1,5 +1,6 @@
 //! What is spoken, and by which family: the checks are the same.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -71,10 +72,21 @@ async fn datagrams(client: Node, web: Node) -> netlab::Result {
     let server = web.serve(who(80, "web")).await?;
     let vip: SocketAddr = (web.addr(), 80).into();
     let test = LbTest::new([&client], [vip]).over(Over::Udp);
-    let fixed = [([10, 1, 0, 1], 40_000).into(), ([10, 1, 0, 2], 0).into()];
+    let fixed: [SocketAddr; 2] = [([10, 1, 0, 1], 40_000).into(), ([10, 1, 0, 2], 0).into()];
     let traffic = test.send(Load::requests(20).from(fixed)).await?;
     traffic.share([("web", 1)]).exactly().holds()?;
     traffic.source(Sees::ClientAndPort).holds()?;
+    // More of them under way at once than there are sources come from these sources all the same.
+    let from_others =
+        traffic.only(|request| request.source != fixed[0] && request.source.ip() != fixed[1].ip());
+    assert_eq!(from_others.observations(), []);
+
+    // The answer that comes too late is none to the next question, which is asked by the same socket.
+    server.slow(Duration::from_millis(150));
+    let load = Load::requests(5).keep_connections(1).timeout(Duration::from_millis(100));
+    let late = test.send(load).await?;
+    late.all_fail(&[Miss::TimedOut], Duration::from_secs(5)).holds()?;
+    assert_eq!(late.observations().iter().map(|request| request.source).collect::<BTreeSet<_>>().len(), 1);
 
     server.stop();
     let refused = test.send(Load::requests(3)).await?;

@@ -7,6 +7,7 @@ use netlab::prelude::*;
 
 use crate::anycast::{self, By};
 use crate::proxy::{Choice, Fault, Proxy};
+use crate::suite::serve;
 
 /// Answers so large that the headers beside them say nothing.
 const ANSWER: u64 = 20_000;
@@ -75,6 +76,22 @@ async fn too_big_is_told_to_who_sends(client: Node, lb: Node, web: [Node; 3]) ->
     let path = traffic.path_mtu(&watch.told(&traffic)?).complete();
     println!("{path}");
     path.holds()?;
+    Ok(())
+}
+
+/// A proxy ends its clients' connections itself, so it is the proxy that has to be told.
+#[netlab::test(topology = "tests/topologies/anycast.topo")]
+async fn too_big_is_told_to_a_proxy(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    serve(&web, Over::Tcp).await?;
+    Proxy::start(&lb, 80, &web, Choice::RoundRobin, Fault::None).await?;
+    let test = LbTest::new([&client], [([10, 2, 0, 254], 80).into()]);
+    let watch = TooBigWatch::begin(web.iter().chain([&lb]))?;
+    let load = Load::requests(12).keep_connections(6).answers_of(100_000).timeout(Duration::from_secs(2));
+    let traffic = test.send(load).await?;
+    let told = watch.told(&traffic)?;
+    traffic.path_mtu(&told).sent_by(&lb).complete().holds()?;
+    let by_the_backends = traffic.path_mtu(&told).complete();
+    assert!(by_the_backends.to_string().contains("told of what others send"), "{by_the_backends}");
     Ok(())
 }
 

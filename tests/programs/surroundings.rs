@@ -99,6 +99,37 @@ async fn it_has_what_it_is_allowed(a: Node) -> netlab::Result {
     Ok(())
 }
 
+#[netlab::test(topology = "node a")]
+fn what_is_taken_away_and_what_goes_elsewhere(a: Node) -> netlab::Result {
+    let variables = |command: netlab::Command| -> netlab::Result<Vec<String>> {
+        let output = command.output_blocking()?;
+        Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+    };
+    let env = || a.command("/usr/bin/env").env("MINE", "set");
+    let has_path = |lines: &[String]| lines.iter().any(|line| line.starts_with("PATH="));
+    assert!(has_path(&variables(env())?));
+    let without = variables(env().env_remove("PATH").env_remove("MINE"))?;
+    assert!(!has_path(&without) && !without.contains(&"MINE=set".to_owned()), "{without:?}");
+
+    // A stream that is set is not logged.
+    let file = a.dir()?.join("out");
+    let script = "echo to the file; echo to the log >&2";
+    let program = sh(&a, script).stdout(fs::File::create(&file)?).start_blocking()?;
+    program.wait_success_blocking(PATIENCE)?;
+    assert_eq!(
+        (fs::read_to_string(&file)?.as_str(), program.log()?.as_str()),
+        ("to the file\n", "to the log\n")
+    );
+    let program = sh(&a, script).stderr(fs::File::create(&file)?).start_blocking()?;
+    program.wait_success_blocking(PATIENCE)?;
+    assert_eq!(
+        (fs::read_to_string(&file)?.as_str(), program.log()?.as_str()),
+        ("to the log\n", "to the file\n")
+    );
+    assert!(sh(&a, "exit 3").start_blocking()?.wait_success_blocking(PATIENCE).is_err());
+    Ok(())
+}
+
 /// In a sandbox of one user, as of an ordinary user without a range of others, a daemon that drops its privileges fails in its own
 /// words, and the error has netlab's behind them.
 #[netlab::test(topology = "node a")]

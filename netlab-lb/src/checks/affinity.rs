@@ -73,7 +73,16 @@ impl Affinity<'_> {
         }
         table.note(format!("{broken} of {} moved", groups.len()));
         if judged == 0 {
-            table.note(format!("no {name} was answered twice in that time: there is nothing to judge"));
+            table.note(match (self.key, groups.is_empty()) {
+                (Key::Cookie, true) => "no answer set a cookie: there is nothing to judge".to_owned(),
+                (_, true) => "nothing was answered: there is nothing to judge".to_owned(),
+                (Key::Cookie, false) => {
+                    "no cookie was sent back (`Load::with_cookies`), or not in that time: there is nothing \
+                                         to judge"
+                        .to_owned()
+                }
+                _ => format!("no {name} was answered twice in that time: there is nothing to judge"),
+            });
             return Verdict::nothing_to_judge(Self::CHECK, table);
         }
         Verdict::of(Self::CHECK, table)

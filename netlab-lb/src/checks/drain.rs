@@ -54,9 +54,10 @@ impl Drain<'_> {
         }
         table.note(format!("{later} connections were opened after that"));
         if later == 0 {
+            table.note("go on for longer, or there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| self.traffic.timeline().mark(self.began, "drained"))
     }
 
     /// Every connection that the backend had when the draining began goes on being answered by it, up to this time after: no
@@ -98,7 +99,7 @@ impl Drain<'_> {
             );
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| self.traffic.timeline().mark(self.began, "drained"))
     }
 }
 

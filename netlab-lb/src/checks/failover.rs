@@ -63,8 +63,12 @@ impl Traffic {
         };
         let bound = allowed.gap.map_or_else(|| "any".to_owned(), |bound| format!("0..={bound:?}"));
         let wrong = allowed.gap.filter(|bound| gap > *bound).map(|_| format!("from {} on", at(began)));
+        let too_long = wrong.is_some();
         table.row(["longest time without an answer".to_owned(), format!("{gap:.1?}"), bound], wrong);
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| {
+            let timeline = self.timeline();
+            if too_long { timeline.mark(began, format!("{gap:.1?} without an answer")) } else { timeline }
+        })
     }
 
     /// Asks whether every request failed, in one of these ways and within this time, as it should with no backend left: an error
@@ -113,6 +117,17 @@ mod tests {
         assert!(!outage.loses(Misses::at_most(20).longest_gap(at(20))).is_ok());
         assert!(outage.loses(Misses::none()).to_string().contains("20 refused"));
         assert!(!traffic([]).loses(Misses::none()).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_hold_is_drawn() {
+        let outage =
+            traffic((0..60).map(|n| if n < 20 { missed(n, Miss::Refused) } else { answered(n, "web1") }));
+        let allowed = Misses::at_most(20);
+        assert!(!outage.loses(allowed).to_string().contains('█'), "what holds needs no chart");
+        let drawn = outage.loses(allowed.longest_gap(at(5))).to_string();
+        assert!(drawn.contains("▼ 20.5ms without an answer\n  web1"), "{drawn}");
+        assert!(drawn.contains("\n  failed  ███████████████████"), "{drawn}");
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl Health<'_> {
     pub fn leaves(&self, down: Duration, within: Duration) -> Verdict {
         const CHECK: &str = "health, fall";
         let end = down.saturating_add(within);
-        let title = format!("{} answers nothing sent after {}", self.backend, at(end));
+        let title =
+            format!("{}, down since {}, answers nothing sent after {}", self.backend, at(down), at(end));
         let mut table = Table::new(title, ["sent", "answered by"]).showing(10);
         let later = self.traffic.since(end).only(|observation| observation.sent > end);
         for (observation, answer) in later.answers().filter(|(_, answer)| answer.backend == self.backend) {
@@ -36,9 +37,12 @@ impl Health<'_> {
         }
         table.note(format!("{} requests were sent after that", later.observations().len()));
         if later.observations().is_empty() {
+            table.note("go on for longer, or there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| {
+            self.traffic.timeline().mark(down, "down").mark(end, "it answers nothing from here on")
+        })
     }
 
     /// The backend answers a request that was sent after `up`, and no later than `within` after it.
@@ -62,6 +66,7 @@ impl Health<'_> {
             wrong.map(str::to_owned),
         );
         Verdict::of(CHECK, table)
+            .drawing(|| self.traffic.timeline().mark(up, "up").mark(end, "it answers by now"))
     }
 
     /// The backend comes and goes at most this many times: from its first answer on, a stretch of `absence` answers by others with
@@ -86,7 +91,7 @@ impl Health<'_> {
             table.note("it never answered: there is nothing to judge");
             return Verdict::nothing_to_judge(CHECK, table);
         }
-        Verdict::of(CHECK, table)
+        Verdict::of(CHECK, table).drawing(|| self.traffic.timeline())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whom the backends see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::table::Table;
@@ -47,6 +47,11 @@ impl Traffic {
             }
         }
         let requests: u64 = wrong.values().sum();
+        let whom: BTreeSet<&str> = wrong.keys().map(|(_, _, seen)| seen.as_str()).collect();
+        let alone = match whom.first() {
+            Some(only) if whom.len() == 1 => format!(", all as {only}'s"),
+            _ => String::new(),
+        };
         for ((backend, expected, seen), count) in wrong {
             table.row(
                 [backend.to_owned(), expected, seen, count.to_string()],
@@ -54,7 +59,7 @@ impl Traffic {
             );
         }
         table.note(format!(
-            "of {judged} requests that were answered, {requests} were seen as somebody else's"
+            "of {judged} requests that were answered, {requests} were seen as somebody else's{alone}"
         ));
         if judged == 0 {
             return Verdict::nothing_to_judge(CHECK, table);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::table::Table;
+use crate::timeline::Timeline;
 
 /// A check's answer, with the table that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,18 +12,26 @@ pub struct Verdict {
     check: &'static str,
     table: Table,
     failed: bool,
+    /// What happened when, for who wants to know why.
+    chart: Option<String>,
 }
 
 impl Verdict {
     /// A verdict that fails if a row of its table is wrong.
     pub(crate) fn of(check: &'static str, table: Table) -> Self {
         let failed = table.is_wrong();
-        Self { check, table, failed }
+        Self { check, table, failed, chart: None }
     }
 
     /// A verdict that fails whatever its table says: there was nothing to judge.
     pub(crate) fn nothing_to_judge(check: &'static str, table: Table) -> Self {
-        Self { check, table, failed: true }
+        Self { check, table, failed: true, chart: None }
+    }
+
+    /// Draws what happened when, below the table, if the check does not hold.
+    pub(crate) fn drawing(self, timeline: impl FnOnce() -> Timeline) -> Self {
+        let chart = self.failed.then(|| timeline().to_string());
+        Self { chart, ..self }
     }
 
     /// The name of the check.
@@ -58,7 +67,11 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.failed { "does not hold" } else { "holds" };
-        write!(f, "{} {word}: {}", self.check, self.table)
+        write!(f, "{} {word}: {}", self.check, self.table)?;
+        match &self.chart {
+            Some(chart) => write!(f, "\n\n{chart}"),
+            None => Ok(()),
+        }
     }
 }
 

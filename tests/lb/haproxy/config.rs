@@ -8,7 +8,7 @@ use netlab::prelude::*;
 pub struct Config {
     pub(super) port: u16,
     mode: &'static str,
-    defaults: String,
+    idle: String,
     backend: Vec<String>,
     servers: String,
 }
@@ -18,7 +18,7 @@ impl Config {
         Self {
             port: 80,
             mode: if over == Over::Http { "http" } else { "tcp" },
-            defaults: "timeout connect 1s\n    timeout client 30s\n    timeout server 30s".to_owned(),
+            idle: "30s".to_owned(),
             backend: vec!["balance roundrobin".to_owned()],
             servers: "server {web[*].name} {web[*].addr}:80".to_owned(),
         }
@@ -35,6 +35,11 @@ impl Config {
     /// Another port than 80.
     pub fn port(self, port: u16) -> Self {
         Self { port, ..self }
+    }
+
+    /// How long either side may be silent, 30 seconds unless set.
+    pub fn idle(self, time: &str) -> Self {
+        Self { idle: time.to_owned(), ..self }
     }
 
     /// One more line for the backend; of two that say the same the last counts.
@@ -57,7 +62,7 @@ impl Config {
 
     /// Writes it for a node, and gives its path.
     pub fn write(&self, on: &Node) -> netlab::Result<std::path::PathBuf> {
-        let Self { port, mode, defaults, backend, servers } = self;
+        let Self { port, mode, idle, backend, servers } = self;
         let backend = backend.join("\n    ");
         // Few connections, so that it asks for no more open files than an ordinary user may have.
         let text = format!(
@@ -68,7 +73,9 @@ global
 
 defaults
     mode {mode}
-    {defaults}
+    timeout connect 1s
+    timeout client {idle}
+    timeout server {idle}
 
 frontend front
     bind :::{port} v4v6

@@ -5,6 +5,7 @@ mod config;
 mod faults;
 mod hashing;
 mod health;
+mod idle;
 mod instance;
 mod reload;
 mod source;

@@ -1,7 +1,7 @@
 //! Direct server return: the balancer gives the packet to a backend as it is, but for the hardware address, and the backend answers
 //! the client itself.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use netlab::lb::{self, Key, LbTest, Load, Miss, Misses, Over, Sees, Traffic, Verdict, Watch};
@@ -10,12 +10,6 @@ use netlab::prelude::*;
 use super::faults::drain;
 use super::rules::{By, backends, load};
 use crate::suite::{Balancer, FALSE_ALARM, Promises, failing, serve, sources, whole};
-
-/// The addresses of the service, which the balancer and all backends have.
-const VIPS: [IpAddr; 2] = [
-    IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 0, 80)),
-    IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x80)),
-];
 
 /// The table `netdev lb` on a node, which sees packets before the node's own stack does.
 #[derive(Clone, Debug)]
@@ -27,6 +21,12 @@ pub struct Dsr {
 }
 
 impl Dsr {
+    /// The addresses of the service, which the balancer and all backends have.
+    pub const VIPS: [IpAddr; 2] = [
+        IpAddr::V4(Ipv4Addr::new(10, 1, 0, 80)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x80)),
+    ];
+
     /// A balancer without memory: every packet's backend is computed anew.
     pub fn new(lb: &Node, by: By) -> Self {
         Self { lb: lb.clone(), by, remembers: false }
@@ -50,7 +50,7 @@ impl Dsr {
             flush chain netdev lb pass
             ",
         );
-        for (ip, vip) in ["ip", "ip6"].into_iter().zip(VIPS) {
+        for (ip, vip) in ["ip", "ip6"].into_iter().zip(Dsr::VIPS) {
             let request = format!("{ip} daddr {vip} meta l4proto {{ tcp, udp }} th dport 80");
             // From the balancer, or a switch would take it for the client.
             let pass = |to: &str| {
@@ -75,7 +75,7 @@ impl Dsr {
 
     /// The balancer has the service's addresses, and is the one who says so.
     pub fn announce(&self) -> netlab::Result {
-        for vip in VIPS {
+        for vip in Dsr::VIPS {
             self.lb.add_address("eth0", vip)?;
         }
         Ok(())
@@ -83,14 +83,14 @@ impl Dsr {
 }
 
 fn vips() -> [SocketAddr; 2] {
-    VIPS.map(|vip| (vip, 80).into())
+    Dsr::VIPS.map(|vip| (vip, 80).into())
 }
 
 /// Backends as they should be, and a balancer that gives them equal shares.
 async fn bench(client: &Node, web: &[Node], dsr: Dsr) -> netlab::Result<LbTest> {
     serve(web, Over::Tcp).await?;
     for backend in web {
-        for vip in VIPS {
+        for vip in Dsr::VIPS {
             lb::dsr(backend, vip)?;
         }
     }
@@ -145,7 +145,7 @@ impl Balancer for Whole {
 
     async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self> {
         let dsr = Dsr::new(lb, By::Turn).remembering();
-        for (backend, vip) in web.iter().flat_map(|backend| VIPS.map(|vip| (backend, vip))) {
+        for (backend, vip) in web.iter().flat_map(|backend| Dsr::VIPS.map(|vip| (backend, vip))) {
             lb::dsr(backend, vip)?;
         }
         dsr.give(web.iter().map(|backend| (backend, 1))).await?;
@@ -230,7 +230,7 @@ async fn unannounced(
 ) -> netlab::Result<LbTest> {
     serve(web, Over::Tcp).await?;
     first(&web[0])?;
-    for (backend, vip) in web[1..].iter().flat_map(|backend| VIPS.map(|vip| (backend, vip))) {
+    for (backend, vip) in web[1..].iter().flat_map(|backend| Dsr::VIPS.map(|vip| (backend, vip))) {
         lb::dsr(backend, vip)?;
     }
     Dsr::new(lb, By::Flow).give(web.iter().zip([1; 3])).await?;
@@ -243,7 +243,7 @@ async fn unannounced(
 
 #[netlab::test(topology = "tests/topologies/segment.topo")]
 async fn backends_keep_silent_about_the_address(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
-    let right = |backend: &Node| VIPS.into_iter().try_for_each(|vip| Ok(lb::dsr(backend, vip)?));
+    let right = |backend: &Node| Dsr::VIPS.into_iter().try_for_each(|vip| Ok(lb::dsr(backend, vip)?));
     let test = unannounced(&client, &lb, &web, right).await?;
     let limit = Duration::from_secs(5);
     let traffic = test.send(Load::requests(6).timeout(limit)).await?;
@@ -259,9 +259,9 @@ async fn backends_keep_silent_about_the_address(client: Node, lb: Node, web: [No
 #[netlab::test(topology = "tests/topologies/segment.topo")]
 async fn a_backend_answers_for_the_address(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let wrong = |backend: &Node| {
-        backend.add_address("lo", VIPS[0])?;
+        backend.add_address("lo", Dsr::VIPS[0])?;
         // By IPv6 it takes an address on the interface: for one on `lo` nobody answers.
-        backend.add_address("eth0", VIPS[1])?;
+        backend.add_address("eth0", Dsr::VIPS[1])?;
         Ok(())
     };
     let test = unannounced(&client, &lb, &web, wrong).await?;

@@ -195,6 +195,24 @@ async fn flows_of_a_removed_backend_are_remembered(client: Node, lb: Node, web: 
     Ok(())
 }
 
+/// With no backend left a client is to be told, not to be left waiting.
+#[netlab::test(topology = "tests/topologies/nat.topo")]
+async fn silence_when_no_backend_is_left(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    let (test, nat) = bench(&client, &lb, &web, By::Turn, Over::Tcp).await?;
+    nat.give([]).await?;
+    let limit = Duration::from_secs(1);
+    let silence = "table inet fault {
+        chain early { type filter hook prerouting priority raw; tcp dport 80 drop
+        }
+    }";
+    for (rules, expected) in [("", &[][..]), (silence, &["no backend left"])] {
+        load(&lb, rules).await?;
+        let traffic = test.send(Load::requests(6).timeout(limit)).await?;
+        assert_eq!(failing([traffic.all_fail(&[Miss::Refused], limit * 2)]), expected, "{rules}");
+    }
+    Ok(())
+}
+
 /// Rules that have a mistake change nothing: what was loaded before goes on.
 #[netlab::test(topology = "tests/topologies/nat.topo")]
 async fn rules_that_are_refused(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {

@@ -4,3 +4,7 @@ mod dsr;
 mod faults;
 mod nat;
 mod rules;
+
+pub use dsr::Dsr;
+pub use nat::Nat;
+pub use rules::By;
