@@ -28,7 +28,8 @@ pub struct Counters {
     /// By rule of nf_tables, those with a counter: all that netlab makes, and all of `iptables` where that is its successor for
     /// nf_tables (`iptables --version` says `nf_tables`).
     pub rules: Vec<RuleCounters>,
-    /// Tables of `iptables-legacy` that are there, as in `ip filter`: what their rules count is not read.
+    /// Tables of `iptables-legacy` that are there, as in `ip filter`: what their rules count is not read. Of the host of a sandbox with one user
+    /// the kernel lists none, and an entry for each IP version says so.
     pub unread: Vec<String>,
 }
 
