@@ -169,7 +169,7 @@ async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &
     let until = returns - began;
     let notices = promises.notices;
     let mut verdicts = vec![
-        fresh.before(returns).drain(one, began).nothing_new(drained_at - began + notices),
+        fresh.done_before(returns).drain(one, began).nothing_new(drained_at - began + notices),
         fresh.loses(Misses::none()),
     ];
     match B::kept() {
@@ -179,12 +179,12 @@ async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &
             kept.loses(Misses::none()),
         ]),
         Kept::ChosenForEachRequest => verdicts.extend([
-            kept.before(returns).health(one).leaves(drained_at, notices),
+            kept.done_before(returns).health(one).leaves(drained_at, notices),
             kept.loses(Misses::none()),
         ]),
         // It changed twice.
         Kept::ClosedWhenIdle => verdicts.extend([
-            kept.before(returns).health(one).leaves(drained_at, notices),
+            kept.done_before(returns).health(one).leaves(drained_at, notices),
             kept.loses(Misses::at_most(2 * connections as u64)),
         ]),
     }
