@@ -38,14 +38,15 @@ use netlab_runtime::lab::{LabError, Node};
 ///
 /// # Errors
 ///
-/// A setting is refused; the node has the address already; it is the machine itself.
+/// A setting is refused; the node has the address already; it is the machine itself, of which nothing is changed.
 ///
 /// # Teardown
 ///
 /// It goes with the lab.
 pub fn dsr(node: &Node, vip: impl Into<IpAddr>) -> Result<(), LabError> {
     let vip = vip.into();
-    if vip.is_ipv4() {
+    // The machine's addresses are refused, and so its settings are left alone.
+    if vip.is_ipv4() && !node.is_the_machine() {
         node.set_sysctl("net.ipv4.conf.all.arp_ignore", 1)?;
         node.set_sysctl("net.ipv4.conf.all.arp_announce", 2)?;
         node.set_sysctl("net.ipv4.conf.all.rp_filter", 0)?;

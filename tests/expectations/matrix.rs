@@ -226,7 +226,15 @@ async fn a_part_that_is_lost_is_measured(lab: Lab, a: Node, b: Node, c: Node) ->
     router r left right
 ")]
 fn the_path_mtu_is_that_of_the_narrowest_link(lab: Lab, a: Node, b: Node, r: Node) -> netlab::Result {
+    let known = || -> Result<Vec<u32>, netlab::LabError> {
+        b.addrs().into_iter().map(|addr| a.path_mtu(addr)).collect()
+    };
+    assert_eq!(known()?, [1500, 1500], "nobody has said anything yet");
     lab.expect().mtu(&a, &b, 1400).mtu(&b, &a, 1400).mtu(&a, &r, 1500).check_blocking()?;
+    assert_eq!(known()?, [1400, 1400], "the router has said so");
+    assert_eq!(b.path_mtu(a.addr())?, 1400, "the interface is no wider");
+    let nowhere = r.path_mtu([192, 0, 2, 1].into()).unwrap_err();
+    assert_eq!(nowhere.to_string(), "node `r`: `ip route get 192.0.2.1`");
     Ok(())
 }
 

@@ -44,6 +44,10 @@ async fn it_says_who_it_is_and_whom_it_saw(client: Node, web: Node) -> netlab::R
     let seen = server.until(|seen| seen.open == 0).await?;
     assert_eq!((seen.accepted, seen.requests), (4, 4));
 
+    for size in [5_000, 1 << 20] {
+        let response = client.get(format!("http://web/?size={size}")).await?;
+        assert_eq!((response.body.len(), response.seen()?.node), (size, "web".to_owned()));
+    }
     let response = client.get("http://web/").method("POST").body("twelve bytes").await?;
     let seen = response.seen()?;
     assert_eq!((seen.body, seen.request.as_str(), seen.header("host")), (12, "POST /", Some("web")));

@@ -112,6 +112,11 @@ impl Node {
         wired.chain(&self.plan().loopback).map(IpNet::addr).collect()
     }
 
+    /// Whether it is the machine itself (`node host real`), where what is changed is not gone with the lab.
+    pub fn is_the_machine(&self) -> bool {
+        self.state.plan.machine() == Some(self.plan().place)
+    }
+
     /// Its first address on a net, IPv4 if it has one there.
     ///
     /// # Errors
@@ -274,7 +279,7 @@ impl Node {
     /// As [`conntrack`](Self::conntrack). The node is the machine itself, whose connections are not netlab's to cut.
     pub fn forget_flows(&self, which: impl Fn(&Flow) -> bool + Sync) -> Result<usize, LabError> {
         let place = self.plan().place;
-        if self.state.plan.machine() == Some(place) {
+        if self.is_the_machine() {
             let name = self.name();
             return Err(LabError::msg(format!("node `{name}` is the machine: its connections are not cut")));
         }
@@ -324,7 +329,7 @@ impl Node {
     pub fn add_address(&self, iface: &str, addr: impl Into<IpNet>) -> Result<(), LabError> {
         let addr = addr.into();
         let place = self.plan().place;
-        if self.state.plan.machine() == Some(place) {
+        if self.is_the_machine() {
             let name = self.name();
             return Err(LabError::msg(format!(
                 "node `{name}` is the machine: write `{addr}` in the topology, so that it is taken away again"

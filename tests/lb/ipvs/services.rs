@@ -12,12 +12,14 @@ use netlink_sys::protocols::NETLINK_GENERIC;
 
 use crate::netlink::Netlink;
 
-/// The director: IPVS in a node, for TCP.
+/// The director: IPVS in a node, for TCP unless told.
 #[derive(Debug)]
 pub struct Director {
     netlink: Netlink,
     /// Numbered as the kernel pleases.
     family: u16,
+    /// `IPPROTO_*`.
+    protocol: libc::c_int,
 }
 
 /// How packets get to a real server (`IP_VS_CONN_F_*`).
@@ -78,7 +80,7 @@ impl Director {
                 _ => None,
             });
         let family = family.ok_or_else(|| io::Error::other("the netlink family `IPVS` has no number"))?;
-        let director = Self { netlink, family };
+        let director = Self { netlink, family, protocol: libc::IPPROTO_TCP };
         director.command(FLUSH, Vec::new()).map_err(|error| {
             io::Error::new(
                 error.kind(),
@@ -88,12 +90,17 @@ impl Director {
         Ok(director)
     }
 
+    /// From now on its services are of UDP (`ipvsadm -u` for `-t`).
+    pub fn for_datagrams(self) -> Self {
+        Self { protocol: libc::IPPROTO_UDP, ..self }
+    }
+
     /// Balances what comes to an address: `ipvsadm -A -t ADDRESS -s SCHEDULER`.
     pub fn add_service(&self, vip: SocketAddr, scheduler: Scheduler) -> io::Result<()> {
         /// Without effect on a service that is not persistent.
         const TIMEOUT: u32 = 300;
         let netmask: u32 = if vip.is_ipv4() { u32::MAX } else { 128 };
-        let mut service = name_of_service(vip);
+        let mut service = self.name_of_service(vip);
         service.extend([
             attribute(svc::SCHEDULER, &[scheduler.name.as_bytes(), b"\0"].concat()),
             // The flags, and which of them are meant.
@@ -132,7 +139,16 @@ impl Director {
     }
 
     fn server(&self, command: u8, vip: SocketAddr, server: &[DefaultNla]) -> io::Result<()> {
-        self.command(command, vec![nested(SERVICE, &name_of_service(vip)), nested(DEST, server)])
+        self.command(command, vec![nested(SERVICE, &self.name_of_service(vip)), nested(DEST, server)])
+    }
+
+    fn name_of_service(&self, vip: SocketAddr) -> Vec<DefaultNla> {
+        vec![
+            attribute(svc::FAMILY, &family(vip).to_ne_bytes()),
+            attribute(svc::PROTOCOL, &(self.protocol as u16).to_ne_bytes()),
+            attribute(svc::ADDR, &padded(vip.ip())),
+            attribute(svc::PORT, &vip.port().to_be_bytes()),
+        ]
     }
 
     fn command(&self, command: u8, attributes: Vec<DefaultNla>) -> io::Result<()> {
@@ -172,15 +188,6 @@ mod dest {
     pub const UPPER: u16 = 5;
     pub const LOWER: u16 = 6;
     pub const FAMILY: u16 = 11;
-}
-
-fn name_of_service(vip: SocketAddr) -> Vec<DefaultNla> {
-    vec![
-        attribute(svc::FAMILY, &family(vip).to_ne_bytes()),
-        attribute(svc::PROTOCOL, &(libc::IPPROTO_TCP as u16).to_ne_bytes()),
-        attribute(svc::ADDR, &padded(vip.ip())),
-        attribute(svc::PORT, &vip.port().to_be_bytes()),
-    ]
 }
 
 fn name_of_server(server: SocketAddr) -> Vec<DefaultNla> {

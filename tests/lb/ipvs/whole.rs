@@ -9,13 +9,13 @@ use super::bench::{balance, director_of, server};
 use super::services::{Director, Forward, Scheduler};
 use crate::suite::{self, Balancer, Promises};
 
-/// Weighted round robin, with NAT, for both families.
-struct WeightedNat(Director);
+/// Weighted round robin, with NAT, for both families; of TCP, or of UDP.
+struct WeightedNat<const UDP: bool>(Director);
 
-impl Balancer for WeightedNat {
+impl<const UDP: bool> Balancer for WeightedNat<UDP> {
     fn promises() -> Promises {
         Promises {
-            over: Over::Tcp,
+            over: if UDP { Over::Udp } else { Over::Tcp },
             vips: suite::vips().into(),
             exact: true,
             sees: Sees::ClientAndPort,
@@ -27,6 +27,7 @@ impl Balancer for WeightedNat {
 
     async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self> {
         let director = director_of(lb);
+        let director = if UDP { director.for_datagrams() } else { director };
         for vip in suite::vips() {
             balance(&director, vip, Scheduler::WEIGHTED_ROUND_ROBIN, web, Forward::Nat)?;
         }
@@ -44,6 +45,11 @@ impl Balancer for WeightedNat {
 }
 
 #[netlab::test(topology = "tests/topologies/nat.topo")]
-async fn whole(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
-    suite::whole::<WeightedNat>(&client, &lb, &web).await
+async fn connections(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    suite::whole::<WeightedNat<false>>(&client, &lb, &web).await
+}
+
+#[netlab::test(topology = "tests/topologies/nat.topo")]
+async fn datagrams(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    suite::whole::<WeightedNat<true>>(&client, &lb, &web).await
 }
