@@ -187,8 +187,7 @@ impl State {
         once.get_or_try_init(|| {
             let group = nix::unistd::getegid();
             self.in_place(self.node(node).place, || {
-                kernel::Sysctls::default()
-                    .write("net.ipv4.ping_group_range", &format!("{group} {group}"))
+                kernel::Sysctls::default().write("net.ipv4.ping_group_range", &format!("{group} {group}"))
             })
         })
         .copied()
