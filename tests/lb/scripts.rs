@@ -64,7 +64,7 @@ async fn monitored(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     let traffic = load.stop().await?;
 
     traffic.before(down).loses(Misses::none()).holds()?;
-    traffic.before(up).health(&web[0]).leaves(noticed, Duration::ZERO).holds()?;
+    traffic.done_before(up).health(&web[0]).leaves(noticed, Duration::ZERO).holds()?;
     traffic.since(noticed).loses(Misses::none()).holds()?;
     traffic.since(back).share_equally(&web).within(2).holds()?;
     Ok(())
