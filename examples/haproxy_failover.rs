@@ -70,7 +70,7 @@ async fn haproxy_failover(lab: Lab, client: Node, lb: Node, web: [Node; 3]) -> n
     for promise in [
         seen.before(killed).share_equally(&web).by_chance(FALSE_ALARM),
         seen.loses(Misses::at_most(LOST).longest_gap(GAP)),
-        seen.before(started).health(&web[1]).leaves(killed, Duration::ZERO),
+        seen.done_before(started).health(&web[1]).leaves(killed, Duration::ZERO),
         seen.health(&web[1]).returns(started, BACK),
         seen.since(back).share_equally(&web).by_chance(FALSE_ALARM),
     ] {

@@ -96,7 +96,7 @@ async fn a_backend_that_fails_leaves_and_comes_back(
         };
         let Outage { traffic, down, left, up } = outage(&test, &web[0], || fail(first), mend).await?;
         println!("web1 {way}: {}", traffic.summary());
-        traffic.before(up).health("web1").leaves(down, left - down).holds()?;
+        traffic.done_before(up).health("web1").leaves(down, left - down).holds()?;
         traffic.health("web1").returns(up, NOTICED).holds()?;
         traffic.health("web1").flaps(2, 40).holds()?;
         // What it had when it failed, and before that was noticed; the others answer all the while.

@@ -61,7 +61,8 @@ impl Config {
             .map(|what| format!("{what}_temp_path {{node.dir}}/{what};"))
             .join("\n    ");
         let temporary = if self.over == Over::Http { temporary } else { String::new() };
-        // Root of the sandbox, the one user that there is everywhere. One worker, since each goes round robin by itself.
+        // Root of the sandbox, the one user that there is everywhere. One worker, since each goes round robin by itself; with room for
+        // what two loads have under way when the machine stands still for a second, and an ordinary user's files (1024).
         let text = format!(
             "\
 {module}
@@ -69,7 +70,7 @@ user root;
 worker_processes 1;
 pid {{node.dir}}/nginx.pid;
 error_log stderr notice;
-events {{ worker_connections 400; }}
+events {{ worker_connections 1000; }}
 
 {block} {{
     access_log off;

@@ -35,7 +35,7 @@ async fn a_backend_that_fails_is_left_alone_and_asked_again(
     seen(&load, |load| answered_by(&load.since(up), &web[0])).await?;
     let traffic = load.stop().await?;
     println!("{}", traffic.summary());
-    traffic.before(up).health("web1").leaves(down, Duration::ZERO).holds()?;
+    traffic.done_before(up).health("web1").leaves(down, Duration::ZERO).holds()?;
     traffic.health("web1").returns(up, NOTICED).holds()?;
     traffic.loses(Misses::none()).holds()?;
     Ok(())
