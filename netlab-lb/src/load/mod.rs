@@ -9,6 +9,7 @@ mod conversation;
 mod counted;
 mod proxy;
 mod spec;
+mod stop;
 mod test;
 mod too_big;
 mod watch;

@@ -1,7 +1,7 @@
 //! A balancer under test, with its clients.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::conversation::Over;
 use super::spec::{Connections, Load};
+use super::stop::Stop;
 use super::worker::{Shared, Worker};
 use crate::traffic::Traffic;
 
@@ -134,7 +135,7 @@ impl LbTest {
             started: Instant::now(),
             connections: Arc::clone(&self.connections),
             next: AtomicU64::new(0),
-            stop: AtomicBool::new(false),
+            stop: Stop::default(),
             seen: Mutex::default(),
             workers: posts.len() as u64,
         });
@@ -262,7 +263,7 @@ impl Underway {
     ///
     /// As [`finish`](Self::finish).
     pub async fn stop(self) -> Result<Traffic, LoadError> {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.say();
         self.finish().await
     }
 }

@@ -1,7 +1,7 @@
 //! One of those that send a load: it asks, waits for the answer, and writes down what it saw.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use netlab_runtime::settings::scaled;
 
 use super::conversation::{Conversation, Over, in_time};
 use super::spec::{Connections, Load};
+use super::stop::Stop;
 use crate::observation::{Bytes, Miss, Observation};
 
 /// What the workers of a load share.
@@ -24,7 +25,7 @@ pub(super) struct Shared {
     pub connections: Arc<AtomicU64>,
     /// The request that is next, where any worker may take it.
     pub next: AtomicU64,
-    pub stop: AtomicBool,
+    pub stop: Stop,
     /// What came of requests, as far as they are done.
     pub seen: Mutex<Vec<Observation>>,
     pub workers: u64,
@@ -50,10 +51,11 @@ impl Worker {
     /// Sends its part, and writes down what comes of it.
     pub(super) async fn run(mut self) {
         while let Some(request) = self.take() {
-            if let Some(due) = self.shared.load.due(request) {
-                tokio::time::sleep_until((self.shared.started + due).into()).await;
-            }
-            if self.shared.stop.load(Ordering::Relaxed) {
+            let stopped = match self.shared.load.due(request) {
+                Some(due) => self.shared.stop.said_before(self.shared.started + due).await,
+                None => self.shared.stop.is_said(),
+            };
+            if stopped {
                 break;
             }
             self.pause().await;
