@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use netlab::lb::{Miss, Over, Sees};
+use netlab::lb::{Miss, Over};
 use netlab::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::suite::{Balancer, Promises, vips, whole};
+use crate::suite::{Balancer, Promises, whole};
 
 /// How it chooses a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,14 +267,7 @@ impl State {
 
 impl Balancer for Proxy {
     fn promises() -> Promises {
-        Promises {
-            over: Over::Tcp,
-            vips: vips().to_vec(),
-            exact: true,
-            sees: Sees::Balancer([10, 2, 0, 254].into()),
-            none_left: vec![Miss::Closed, Miss::Reset],
-            notices: Duration::ZERO,
-        }
+        Promises::of_a_proxy(Over::Tcp, [Miss::Closed, Miss::Reset])
     }
 
     async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self> {

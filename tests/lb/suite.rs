@@ -45,11 +45,6 @@ pub trait Balancer: Sized {
     /// Starts it for these backends, which get equal shares; it answers when this returns.
     async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self>;
 
-    /// What becomes of a connection that a client keeps.
-    fn kept() -> Kept {
-        Kept::Stays
-    }
-
     /// From now on the backends have these weights. One of weight 0 is drained: it keeps the connections that it has, and gets no
     /// new ones.
     async fn set_weights(&mut self, weights: &[(&Node, u32)]) -> netlab::Result;
@@ -82,6 +77,23 @@ pub struct Promises {
     pub none_left: Vec<Miss>,
     /// How long it may take to notice what it is told.
     pub notices: Duration,
+    /// What becomes of a connection that a client keeps.
+    pub kept: Kept,
+}
+
+impl Promises {
+    /// What a proxy in one process promises, whose own connections to backends come from the node `lb`: it does round robin.
+    pub fn of_a_proxy(over: Over, none_left: impl Into<Vec<Miss>>) -> Self {
+        Self {
+            over,
+            vips: vips().to_vec(),
+            exact: true,
+            sees: Sees::Balancer([10, 2, 0, 254].into()),
+            none_left: none_left.into(),
+            notices: Duration::ZERO,
+            kept: Kept::Stays,
+        }
+    }
 }
 
 /// Runs everything; `lb`'s balancer must keep all of its promises.
@@ -174,7 +186,7 @@ async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &
         until_then(&fresh).drain(one, began).nothing_new(drained_at - began + notices),
         fresh.loses(Misses::none()),
     ];
-    match B::kept() {
+    match promises.kept {
         Kept::Stays => verdicts.extend([
             kept.drain(one, began).keeps_open(until),
             kept.affinity(Key::Connection).always(),

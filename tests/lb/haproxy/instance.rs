@@ -42,4 +42,12 @@ impl HaProxy {
         self.admin.tell(&format!("set server web/{} weight {weight}", server.name())).await?;
         self.set_state(server, "ready").await
     }
+
+    /// Likewise, of several.
+    pub async fn set_weights(&self, weights: &[(&Node, u32)]) -> netlab::Result {
+        for (server, weight) in weights {
+            self.set_weight(server, *weight).await?;
+        }
+        Ok(())
+    }
 }

@@ -1,12 +1,10 @@
 //! All that the toolkit asks, of both modes.
 
-use std::time::Duration;
-
-use netlab::lb::{Miss, Over, Sees};
+use netlab::lb::{Miss, Over};
 use netlab::prelude::*;
 
 use super::{Config, HaProxy};
-use crate::suite::{Balancer, Kept, Promises, vips, whole};
+use crate::suite::{Balancer, Kept, Promises, whole};
 
 /// `mode tcp`.
 struct Tcp(HaProxy);
@@ -14,20 +12,9 @@ struct Tcp(HaProxy);
 /// `mode http`.
 struct Http(HaProxy);
 
-fn promises(over: Over, none_left: Vec<Miss>) -> Promises {
-    Promises {
-        over,
-        vips: vips().to_vec(),
-        exact: true,
-        sees: Sees::Balancer([10, 2, 0, 254].into()),
-        none_left,
-        notices: Duration::ZERO,
-    }
-}
-
 impl Balancer for Tcp {
     fn promises() -> Promises {
-        promises(Over::Tcp, vec![Miss::Closed, Miss::Reset])
+        Promises::of_a_proxy(Over::Tcp, [Miss::Closed, Miss::Reset])
     }
 
     async fn start(lb: &Node, _web: &[Node]) -> netlab::Result<Self> {
@@ -35,20 +22,13 @@ impl Balancer for Tcp {
     }
 
     async fn set_weights(&mut self, weights: &[(&Node, u32)]) -> netlab::Result {
-        for (server, weight) in weights {
-            self.0.set_weight(server, *weight).await?;
-        }
-        Ok(())
+        self.0.set_weights(weights).await
     }
 }
 
 impl Balancer for Http {
     fn promises() -> Promises {
-        promises(Over::Http, vec![Miss::Status(503)])
-    }
-
-    fn kept() -> Kept {
-        Kept::ChosenForEachRequest
+        Promises { kept: Kept::ChosenForEachRequest, ..Promises::of_a_proxy(Over::Http, [Miss::Status(503)]) }
     }
 
     async fn start(lb: &Node, _web: &[Node]) -> netlab::Result<Self> {
@@ -56,10 +36,7 @@ impl Balancer for Http {
     }
 
     async fn set_weights(&mut self, weights: &[(&Node, u32)]) -> netlab::Result {
-        for (server, weight) in weights {
-            self.0.set_weight(server, *weight).await?;
-        }
-        Ok(())
+        self.0.set_weights(weights).await
     }
 }
 

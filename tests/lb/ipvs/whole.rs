@@ -7,7 +7,7 @@ use netlab::prelude::*;
 
 use super::bench::{balance, director_of, server};
 use super::services::{Director, Forward, Scheduler};
-use crate::suite::{self, Balancer, Promises};
+use crate::suite::{self, Balancer, Kept, Promises};
 
 /// Weighted round robin, with NAT, for both families; of TCP, or of UDP.
 struct WeightedNat<const UDP: bool>(Director);
@@ -22,6 +22,7 @@ impl<const UDP: bool> Balancer for WeightedNat<UDP> {
             // ICMP: port unreachable (`ip_vs_leave` in net/netfilter/ipvs/ip_vs_core.c).
             none_left: vec![Miss::Refused],
             notices: Duration::ZERO,
+            kept: Kept::Stays,
         }
     }
 

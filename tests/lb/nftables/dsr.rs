@@ -9,7 +9,7 @@ use netlab::prelude::*;
 
 use super::faults::drain;
 use super::rules::{By, backends, load};
-use crate::suite::{Balancer, FALSE_ALARM, Promises, failing, serve, sources, whole};
+use crate::suite::{Balancer, FALSE_ALARM, Kept, Promises, failing, serve, sources, whole};
 
 /// The table `netdev lb` on a node, which sees packets before the node's own stack does.
 #[derive(Clone, Debug)]
@@ -140,6 +140,7 @@ impl Balancer for Whole {
             // What nobody takes is the balancer's own, where nobody listens.
             none_left: vec![Miss::Refused],
             notices: Duration::ZERO,
+            kept: Kept::Stays,
         }
     }
 

@@ -8,7 +8,7 @@ use netlab::lb::{Key, LbTest, Load, Miss, Misses, Over, Sees, Watch};
 use netlab::prelude::*;
 
 use super::rules::{Backend, By, backends, load};
-use crate::suite::{Balancer, FALSE_ALARM, Promises, failing, serve, sources, vips, whole};
+use crate::suite::{Balancer, FALSE_ALARM, Kept, Promises, failing, serve, sources, vips, whole};
 
 /// The table `inet lb` on a router, which may be reconfigured while it runs.
 #[derive(Clone, Debug)]
@@ -116,6 +116,7 @@ impl<K: Kind> Balancer for Whole<K> {
             // Without a rule the packets are the balancer's own, where nobody listens.
             none_left: vec![Miss::Refused],
             notices: Duration::ZERO,
+            kept: Kept::Stays,
         }
     }
 

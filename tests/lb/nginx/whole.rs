@@ -1,12 +1,10 @@
 //! All that the toolkit asks, of HTTP and of TCP.
 
-use std::time::Duration;
-
-use netlab::lb::{Miss, Over, Sees};
+use netlab::lb::{Miss, Over};
 use netlab::prelude::*;
 
 use super::{Config, Nginx};
-use crate::suite::{Balancer, Kept, Promises, vips, whole};
+use crate::suite::{Balancer, Kept, Promises, whole};
 
 /// A proxy of HTTP.
 struct Http(Nginx);
@@ -14,24 +12,9 @@ struct Http(Nginx);
 /// A proxy of TCP.
 struct Tcp(Nginx);
 
-fn promises(over: Over, none_left: Vec<Miss>) -> Promises {
-    Promises {
-        over,
-        vips: vips().to_vec(),
-        exact: true,
-        sees: Sees::Balancer([10, 2, 0, 254].into()),
-        none_left,
-        notices: Duration::ZERO,
-    }
-}
-
 impl Balancer for Http {
     fn promises() -> Promises {
-        promises(Over::Http, vec![Miss::Status(502)])
-    }
-
-    fn kept() -> Kept {
-        Kept::ClosedWhenIdle
+        Promises { kept: Kept::ClosedWhenIdle, ..Promises::of_a_proxy(Over::Http, [Miss::Status(502)]) }
     }
 
     async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self> {
@@ -45,7 +28,7 @@ impl Balancer for Http {
 
 impl Balancer for Tcp {
     fn promises() -> Promises {
-        promises(Over::Tcp, vec![Miss::Closed, Miss::Reset])
+        Promises::of_a_proxy(Over::Tcp, [Miss::Closed, Miss::Reset])
     }
 
     async fn start(lb: &Node, web: &[Node]) -> netlab::Result<Self> {
