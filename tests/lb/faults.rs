@@ -7,7 +7,7 @@ use netlab::lb::{Key, LbTest, Load, Misses, Over, Sees, Traffic, Verdict};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Proxy};
-use crate::suite::{FALSE_ALARM, failing, serve, sources};
+use crate::suite::{FALSE_ALARM, MANY, answered_by, failing, serve, sources};
 
 /// Backends, and before them a balancer that does round robin.
 async fn bench(client: &Node, lb: &Node, web: &[Node], fault: Fault) -> netlab::Result<LbTest> {
@@ -109,9 +109,9 @@ async fn draining_in_two_halves(client: Node, lb: Node, web: [Node; 3]) -> netla
     for (port, (fault, expected)) in (80..).zip(expected) {
         let proxy = Proxy::start(&lb, port, &web, Choice::RoundRobin, fault).await?;
         let test = LbTest::new([&client], [vip(port)]);
-        let during = Duration::from_millis(600);
-        let kept = test.start(Load::rate(200.0, during).keep_connections(6))?;
-        let fresh = test.start(Load::rate(200.0, during))?;
+        let enough = Load::rate(200.0, Duration::from_secs(30));
+        let kept = test.start(enough.clone().keep_connections(6))?;
+        let fresh = test.start(enough)?;
         // The connections that are kept are there, and every backend has some.
         eventually(Duration::from_secs(5), async || {
             if proxy.open_to(&web[0]) >= 2 { Ok(()) } else { Err(netlab::Error::msg("not yet")) }
@@ -119,12 +119,43 @@ async fn draining_in_two_halves(client: Node, lb: Node, web: [Node; 3]) -> netla
         .await?;
         let began = test.now();
         proxy.drain(&web[0]);
-        let (kept, fresh) = (kept.finish().await?, fresh.finish().await?);
+        let drained = test.now();
+        fresh.until(|fresh| fresh.since(drained).answers().count() >= MANY).await?;
+        // Each connection is used every 30 ms.
+        let end = test.now();
+        kept.until(|kept| kept.since(end).answers().count() >= MANY).await?;
+        let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
         let verdicts = [
-            fresh.drain("web1", began).nothing_new(Duration::from_millis(50)),
-            kept.drain("web1", began).keeps_open(Duration::from_millis(200)),
+            fresh.drain(&web[0], began).nothing_new(drained - began),
+            kept.drain(&web[0], began).keeps_open(end - began),
         ];
         assert_eq!(failing(verdicts.clone()), expected, "{fault:?}\n{}\n{}", verdicts[0], verdicts[1]);
+    }
+    Ok(())
+}
+
+/// A backend that is taken out and put back again and again, while nothing is wrong with it.
+#[netlab::test(topology = "tests/topologies/lb.topo")]
+async fn a_backend_that_comes_and_goes(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
+    serve(&web, Over::Tcp).await?;
+    for (port, times, expected) in [(80, 0, &[][..]), (81, 3, &["health, flapping"][..])] {
+        let proxy = Proxy::start(&lb, port, &web, Choice::RoundRobin, Fault::None).await?;
+        let test = LbTest::new([&client], [vip(port)]);
+        let load = test.start(Load::rate(400.0, Duration::from_secs(30)))?;
+        load.until(|load| load.answers().count() >= MANY && answered_by(load, &web[0])).await?;
+        for _ in 0..times {
+            let gone = test.now();
+            proxy.weigh(&[(&web[0], 0), (&web[1], 1), (&web[2], 1)]);
+            load.until(|load| load.since(gone).answers().count() >= MANY).await?;
+            let back = test.now();
+            proxy.weigh(&[(&web[0], 1), (&web[1], 1), (&web[2], 1)]);
+            load.until(|load| answered_by(&load.since(back), &web[0])).await?;
+        }
+        let seen = load.stop().await?;
+        let others = [seen.loses(Misses::none()), seen.source(Sees::Balancer([10, 2, 0, 254].into()))];
+        let flapping = seen.health(&web[0]).flaps(2, MANY / 2);
+        println!("{flapping}");
+        assert_eq!(failing(others.into_iter().chain([flapping])), expected);
     }
     Ok(())
 }

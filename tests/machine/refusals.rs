@@ -28,6 +28,14 @@ fn what_is_refused_is_refused_before_any_change(lab: Lab) -> netlab::Result {
 }
 
 #[netlab::test(topology = "tests/topologies/scratch_machine.topo", timeout = "120s")]
+fn handles_leave_the_machine_alone(lab: Lab) -> netlab::Result {
+    let scratch = Scratch::new(lab)?;
+    run(command(&["interfaces::handles_leave_the_machine_alone"]))?.passed();
+    scratch.is_as_it_was();
+    Ok(())
+}
+
+#[netlab::test(topology = "tests/topologies/scratch_machine.topo", timeout = "120s")]
 fn what_is_refused_in_the_middle_is_undone(lab: Lab) -> netlab::Result {
     let scratch = Scratch::new(lab)?;
     for (test, what) in [
