@@ -61,7 +61,7 @@ async fn flows_of_a_removed_backend(client: Node, lb: Node, web: [Node; 3]) -> n
         })
         .await?;
         let stale = traffic.removal(&web[0], removed).forgotten_within(Duration::from_millis(50));
-        println!("{fault:?}: {stale}");
+        println!("{fault:?}: {stale}\n{}", traffic.timeline());
         assert!(wrong_rows(&stale).iter().all(|wrong| wrong.contains(row)), "{stale}");
         assert_eq!(failing([stale]), failed);
     }

@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
-use netlab::Lab;
+use netlab::{Lab, NotInTime, eventually_blocking};
 use netlab_runtime::sys::fdpass;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -55,29 +56,68 @@ fn command(subject: Subject<'_>, arguments: &[&str]) -> Command {
 }
 
 fn in_a_row(lab: &Lab, subject: Subject<'_>) {
+    /// Looks at a runner while the last of its tests waits.
+    fn looked_at<T>(subject: Subject<'_>, filter: &str, look: impl FnOnce(Pid) -> Result<T, NotInTime>) -> T {
+        let mut underway = Underway::start(command(subject, &[filter, "--test-threads=1"]));
+        let seen = look(underway.runner());
+        underway.go();
+        let ran = underway.end();
+        assert_eq!(ran.status.code(), Some(0), "{ran}");
+        seen.unwrap_or_else(|late| panic!("{late:#}"))
+    }
     compared(lab, || {
-        let descriptors = |filter: &str| {
-            let mut underway = Underway::start(command(subject, &[filter, "--test-threads=1"]));
-            let open = fs::read_dir(format!("/proc/{}/fd", underway.runner())).expect("it runs");
-            let on = open.filter_map(|fd| fs::read_link(fd.expect("an entry").path()).ok());
-            // Networks of finished labs are held on purpose, and what else a sandbox had until it was looked for.
-            let is_held = |on: &PathBuf| {
-                ["net:[", "pid:[", "mnt:["].iter().any(|kind| on.to_string_lossy().starts_with(kind))
-            };
-            let (held, others): (Vec<_>, Vec<_>) = on.partition(is_held);
-            underway.go();
-            let ran = underway.end();
-            assert_eq!(ran.status.code(), Some(0), "{ran}");
-            (held.len(), others)
-        };
-        let (of_one, at_first) = descriptors("many::waits");
-        assert!((1..10).contains(&of_one), "{of_one} namespaces of the test that waits");
+        let of_one = looked_at(subject, "many::waits", |runner| {
+            // The runner lets go of what is the sandbox's alone only after the sandbox is on its way.
+            let mut before = Descriptors::of(runner);
+            eventually_blocking(SOON, || {
+                let now = Descriptors::of(runner);
+                let last = std::mem::replace(&mut before, now.clone());
+                if last == now { Ok(now) } else { Err(format!("{last:?}, and then {now:?}")) }
+            })
+        });
+        assert!((1..10).contains(&of_one.held), "{} namespaces of the test that waits", of_one.held);
         for _ in 0..RUNS {
-            let (held, after_fifty) = descriptors("many::");
-            assert!(held >= of_one + 50, "it was the fifty-first test, with {held} namespaces held");
-            assert_eq!(after_fifty.len(), at_first.len(), "{after_fifty:?}, and at first {at_first:?}");
+            looked_at(subject, "many::", |runner| {
+                eventually_blocking(SOON, || {
+                    let after_fifty = Descriptors::of(runner);
+                    let held = after_fifty.held;
+                    assert!(
+                        held >= of_one.held + 50,
+                        "it was the fifty-first test, with {held} namespaces held"
+                    );
+                    assert_eq!(
+                        after_fifty.others.len(),
+                        of_one.others.len(),
+                        "{after_fifty:?}, and at first {of_one:?}"
+                    );
+                    Ok::<_, netlab::Error>(())
+                })
+            });
         }
     });
+}
+
+/// How long the runner may take to let go of what it does not need.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What a runner has open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Descriptors {
+    /// How many networks of finished labs, which are held on purpose, and what else a sandbox had until it was looked for.
+    held: usize,
+    others: Vec<PathBuf>,
+}
+
+impl Descriptors {
+    fn of(runner: Pid) -> Self {
+        let open = fs::read_dir(format!("/proc/{runner}/fd")).expect("it runs");
+        let on = open.filter_map(|fd| fs::read_link(fd.expect("an entry").path()).ok());
+        let is_held = |on: &PathBuf| {
+            ["net:[", "pid:[", "mnt:["].iter().any(|kind| on.to_string_lossy().starts_with(kind))
+        };
+        let (held, others): (Vec<_>, Vec<_>) = on.partition(is_held);
+        Self { held: held.len(), others }
+    }
 }
 
 fn at_once(lab: &Lab, subject: Subject<'_>) {

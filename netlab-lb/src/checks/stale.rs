@@ -100,7 +100,8 @@ impl Removal<'_> {
             let its_own = earlier
                 .iter()
                 .rev()
-                .filter(|request| request.sent < *removed)
+                // What was under way may have come to another already.
+                .filter(|request| request.done() < *removed)
                 .find_map(|request| request.backend());
             if its_own == Some(backend) {
                 had += 1;
@@ -194,6 +195,27 @@ mod tests {
         assert!(text.contains("failing every time, never moved             2"), "{text}");
         let text = self::verdict(|flow, _| if flow == 3 { Ok("web1") } else { Ok("web2") }).to_string();
         assert!(text.contains("<- for example 10.0.0.1:4003"), "{text}");
+    }
+
+    #[test]
+    fn a_flow_is_whose_it_was_although_a_request_of_it_was_under_way() {
+        let late = |request: &Observation| {
+            // Those of the fifth turn are answered only after the removal.
+            let under_way = (40..48).contains(&request.sent.as_millis());
+            Observation { took: if under_way { at(10) } else { request.took }, ..request.clone() }
+        };
+        let moved: Traffic = removed(|_, _| Ok("web2"))
+            .observations()
+            .iter()
+            .map(late)
+            .map(|request| if request.took == at(10) { moved_to("web2", request) } else { request })
+            .collect();
+        let verdict = moved.removal("web1", at(48)).forgotten_within(at(10));
+        assert!(verdict.is_ok() && verdict.to_string().contains("of 2 flows that web1 had"), "{verdict}");
+    }
+
+    fn moved_to(backend: &str, request: Observation) -> Observation {
+        Observation { outcome: answered(0, backend).outcome, ..request }
     }
 
     #[test]
