@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use netlab::{Lab, NotInTime, eventually_blocking};
-use netlab_runtime::sys::fdpass;
+use netlab_runtime::sys::{fdpass, namespace};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -92,9 +92,30 @@ fn in_a_row(lab: &Lab, subject: Subject<'_>) {
                     );
                     Ok::<_, netlab::Error>(())
                 })
+                .inspect(|()| {
+                    assert_eq!(neighbours(runner).len(), 0, "finished labs know those that they pinged");
+                })
             });
         }
     });
+}
+
+/// The neighbours, of IPv4, that are known in the networks a runner holds.
+fn neighbours(runner: Pid) -> Vec<String> {
+    let open = fs::read_dir(format!("/proc/{runner}/fd")).expect("it runs");
+    let is_net = |fd: &PathBuf| fs::read_link(fd).is_ok_and(|on| on.to_string_lossy().starts_with("net:["));
+    let nets = open.map(|fd| fd.expect("an entry").path()).filter(is_net);
+    let known = |net: PathBuf| {
+        let net = File::open(net).expect("the runner holds it");
+        let table = namespace::on_thread("neighbours", || {
+            namespace::enter_net(net.as_fd())?;
+            fs::read_to_string("/proc/thread-self/net/arp")
+        });
+        let table = table.and_then(|read| read).expect("it may be looked at");
+        // Of their first line, the names of columns.
+        table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    nets.flat_map(known).collect()
 }
 
 /// How long the runner may take to let go of what it does not need.
