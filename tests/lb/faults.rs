@@ -7,7 +7,7 @@ use netlab::lb::{Key, LbTest, Load, Misses, Over, Sees, Traffic, Verdict};
 use netlab::prelude::*;
 
 use crate::proxy::{Choice, Fault, Proxy};
-use crate::suite::{FALSE_ALARM, MANY, answered_by, failing, serve, sources};
+use crate::suite::{FALSE_ALARM, MANY, answered_by, failing, kept_and_fresh, serve, sources};
 
 /// Backends, and before them a balancer that does round robin.
 async fn bench(client: &Node, lb: &Node, web: &[Node], fault: Fault) -> netlab::Result<LbTest> {
@@ -109,19 +109,11 @@ async fn draining_in_two_halves(client: Node, lb: Node, web: [Node; 3]) -> netla
     for (port, (fault, expected)) in (80..).zip(expected) {
         let proxy = Proxy::start(&lb, port, &web, Choice::RoundRobin, fault).await?;
         let test = LbTest::new([&client], [vip(port)]);
-        let enough = Load::rate(200.0, Duration::from_secs(30));
-        let kept = test.start(enough.clone().keep_connections(6))?;
-        let fresh = test.start(enough)?;
-        // The connections that are kept are there, and every backend has some.
-        eventually(Duration::from_secs(5), async || {
-            if proxy.open_to(&web[0]) >= 2 { Ok(()) } else { Err(netlab::Error::msg("not yet")) }
-        })
-        .await?;
+        let (kept, fresh) = kept_and_fresh(&test).await?;
         let began = test.now();
         proxy.drain(&web[0]);
         let drained = test.now();
         fresh.until(|fresh| fresh.since(drained).answers().count() >= MANY).await?;
-        // Each connection is used every 30 ms.
         let end = test.now();
         kept.until(|kept| kept.since(end).answers().count() >= MANY).await?;
         let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);

@@ -143,12 +143,6 @@ impl Proxy {
         self.state.lock().unwrap().header = Some(header);
     }
 
-    /// How many connections it has had to a backend.
-    pub fn open_to(&self, backend: &Node) -> usize {
-        let addr = SocketAddr::new(backend.addr(), 80);
-        self.state.lock().unwrap().open.iter().filter(|(other, _)| *other == addr).count()
-    }
-
     /// The backend gets no new connections from now on.
     pub fn drain(&self, backend: &Node) {
         let mut state = self.state.lock().unwrap();

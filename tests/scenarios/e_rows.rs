@@ -87,8 +87,8 @@ async fn a_drained_backend_keeps_what_it_has(
 ) -> netlab::Result {
     let enough = Duration::from_secs(60);
     let kept = test.start(Load::rate(200.0, enough).keep_connections(9))?;
-    let fresh = test.start(Load::rate(200.0, enough))?;
     kept.until(|seen| seen.answers().count() >= 9 && answered_by(seen, one)).await?;
+    let fresh = test.start(Load::rate(200.0, enough))?;
     let began = test.now();
     balancer.drain(one).await?;
     let drained = test.now();

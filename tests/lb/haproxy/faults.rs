@@ -7,7 +7,7 @@ use netlab::prelude::*;
 use netlab::servers::{Echo, Serving};
 
 use super::{Config, HaProxy};
-use crate::suite::{FALSE_ALARM, answered_by, failing, serve, sources, vips};
+use crate::suite::{FALSE_ALARM, answered_by, failing, kept_and_fresh, serve, sources, vips};
 
 /// What noticing may take, of a backend that fails or is well again.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -133,13 +133,10 @@ async fn checks_that_never_bring_a_server_back(client: Node, lb: Node, web: [Nod
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn a_drain_that_cuts(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     serve(&web, Over::Tcp).await?;
-    let enough = Duration::from_secs(30);
     for (port, (cuts, fails)) in (80..).zip([(false, &[][..]), (true, &["drain, open connections"])]) {
         let haproxy = HaProxy::start(&lb, &Config::tcp().port(port)).await?;
         let test = LbTest::new([&client], [([10, 1, 0, 254], port).into()]);
-        let kept = test.start(Load::rate(200.0, enough).keep_connections(6))?;
-        let fresh = test.start(Load::rate(200.0, enough))?;
-        kept.until(|kept| kept.observations().len() >= 12 && answered_by(kept, &web[0])).await?;
+        let (kept, fresh) = kept_and_fresh(&test).await?;
         let began = test.now();
         haproxy.set_state(&web[0], "drain").await?;
         if cuts {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use netlab::Process;
-use netlab::lb::{Key, LbTest, Load, Misses, Over, Underway};
+use netlab::lb::{Key, LbTest, Load, Misses, Over};
 use netlab::prelude::*;
 
 use super::admin::Admin;
 use super::{Config, HaProxy};
-use crate::suite::{FALSE_ALARM, answered_by, failing, serve, vips};
+use crate::suite::{FALSE_ALARM, KEPT, answered_by, failing, kept_and_fresh, serve, vips};
 
 /// HAProxy as a master with workers (`-W`).
 struct Master {
@@ -64,26 +64,18 @@ impl Master {
     }
 }
 
-/// A rate, and the connections that are kept.
-fn loads(test: &LbTest) -> netlab::Result<(Underway, Underway)> {
-    let enough = Duration::from_secs(30);
-    let kept = test.start(Load::rate(100.0, enough).keep_connections(6))?;
-    Ok((test.start(Load::rate(200.0, enough))?, kept))
-}
-
 #[netlab::test(topology = "tests/topologies/lb.topo")]
 async fn a_reload_loses_nothing(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     serve(&web, Over::Tcp).await?;
     let haproxy = Master::start(&lb, &Config::tcp()).await?;
     let test = LbTest::new([&client], vips());
-    let (fresh, kept) = loads(&test)?;
-    kept.until(|kept| kept.observations().len() >= 12).await?;
+    let (kept, fresh) = kept_and_fresh(&test).await?;
     let mut since = test.now();
     for config in [Config::tcp(), Config::tcp().with("balance leastconn"), without_the_first()] {
         haproxy.reload(&config).await?;
         since = test.now();
         fresh.until(|fresh| fresh.since(since).answers().count() >= 60).await?;
-        kept.until(|kept| kept.since(since).answers().count() >= 12).await?;
+        kept.until(|kept| kept.since(since).answers().count() >= KEPT).await?;
     }
     let (fresh, kept) = (fresh.stop().await?, kept.stop().await?);
     println!("{}", fresh.summary());

@@ -7,7 +7,7 @@ use netlab::prelude::*;
 
 use super::nat::Nat;
 use super::rules::{By, backends, load};
-use crate::suite::{FALSE_ALARM, failing, serve, sources, vips};
+use crate::suite::{FALSE_ALARM, KEPT, failing, kept_and_fresh, serve, sources, vips};
 
 /// What is promised of translation in turn.
 fn in_turn(traffic: &Traffic, web: &[Node]) -> Vec<&'static str> {
@@ -153,16 +153,13 @@ pub async fn drain(
     backend: &Node,
     drain: impl AsyncFnOnce() -> netlab::Result,
 ) -> netlab::Result<[Verdict; 2]> {
-    let enough = Load::rate(200.0, Duration::from_secs(30));
-    let kept = test.start(enough.clone().keep_connections(9))?;
-    let fresh = test.start(enough)?;
-    kept.until(|kept| kept.observations().len() >= 18).await?;
+    let (kept, fresh) = kept_and_fresh(test).await?;
     let began = test.now();
     drain().await?;
     let drained = test.now();
     fresh.until(|fresh| fresh.since(drained).answers().count() >= 60).await?;
     let end = test.now();
-    kept.until(|kept| kept.since(end).observations().len() >= 18).await?;
+    kept.until(|kept| kept.since(end).observations().len() >= KEPT).await?;
     let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
     Ok([
         kept.drain(backend, began).keeps_open(end - began),
