@@ -207,10 +207,11 @@ impl Node {
     ///
     /// The kernel refused it. The node is the machine itself, whose neighbours are not netlab's to forget.
     pub fn forget_neighbours(&self) -> Result<(), LabError> {
-        let name = self.name();
-        if self.state.plan.machine() == Some(self.plan().place) {
-            let why = format!("node `{name}` is the machine: its neighbours are not forgotten");
-            return Err(LabError::msg(why));
+        if self.is_the_machine() {
+            let name = self.name();
+            return Err(LabError::msg(format!(
+                "node `{name}` is the machine: its neighbours are not forgotten"
+            )));
         }
         self.state.forget_neighbours(self.plan(), Arp::On)
     }

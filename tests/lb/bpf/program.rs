@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use netlab::prelude::*;
+use netlab_runtime::sys::bpf::{self, Kind};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
@@ -32,29 +33,7 @@ impl Program {
     /// It cannot be assembled.
     pub fn load(text: &str) -> io::Result<Self> {
         let instructions = rbpf::assembler::assemble(&resolve(text)).unwrap();
-        let mut log = vec![0_u8; 1 << 16];
-        let load = Load {
-            kind: SCHED_CLS,
-            instructions: (instructions.len() / 8) as u32,
-            program: instructions.as_ptr().addr() as u64,
-            license: c"MIT OR Apache-2.0".as_ptr().addr() as u64,
-            log_level: 1,
-            log_size: log.len() as u32,
-            log: log.as_mut_ptr().expose_provenance() as u64,
-            kernel_version: 0,
-            flags: 0,
-        };
-        // SAFETY: what `load` points to outlives the call, which takes as much of the union as it is told, and writes no more than
-        // `log_size` bytes of `log`.
-        let fd = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const load, size_of::<Load>()) };
-        if fd < 0 {
-            let error = io::Error::last_os_error();
-            let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
-            let said = String::from_utf8_lossy(&log[..end]);
-            return Err(io::Error::new(error.kind(), format!("{error}\n{said}").trim_end().to_owned()));
-        }
-        // SAFETY: the kernel has just made this descriptor for us.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) } })
+        Ok(Self { fd: bpf::load(Kind::SchedCls, &instructions)? })
     }
 
     /// Has it see, and decide of, each packet that comes to an interface of a node (TC_ACT_*, include/uapi/linux/pkt_cls.h).
@@ -85,24 +64,6 @@ impl Program {
         netlink.request(RouteNetlinkMessage::NewTrafficFilter(filter), new)?;
         Ok(())
     }
-}
-
-/// `BPF_PROG_LOAD` and `BPF_PROG_TYPE_SCHED_CLS`, include/uapi/linux/bpf.h.
-const PROG_LOAD: libc::c_int = 5;
-const SCHED_CLS: u32 = 3;
-
-/// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`.
-#[repr(C)]
-struct Load {
-    kind: u32,
-    instructions: u32,
-    program: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log: u64,
-    kernel_version: u32,
-    flags: u32,
 }
 
 /// Puts the distances of jumps, in instructions from the next one, in the place of labels.
