@@ -39,16 +39,10 @@ impl Traffic {
         self.only(|observation| observation.sent >= time)
     }
 
-    /// Its requests sent before this time.
+    /// Its requests that were answered, or had failed, before this time. What is sent before something changes and answered after it,
+    /// and may be due to either, is neither before nor [since](Self::since).
     #[must_use]
     pub fn before(&self, time: Duration) -> Self {
-        self.only(|observation| observation.sent < time)
-    }
-
-    /// Its requests that were answered, or had failed, before this time. What was sent before something changed and answered after it
-    /// may be due to either.
-    #[must_use]
-    pub fn done_before(&self, time: Duration) -> Self {
         self.only(|observation| observation.done() < time)
     }
 
@@ -108,12 +102,11 @@ mod tests {
     use crate::checks::sample::{answered, at, traffic};
 
     #[test]
-    fn what_is_under_way_at_a_time_is_sent_before_it_and_not_done() {
+    fn what_is_under_way_at_a_time_is_neither_before_it_nor_since() {
         // One each millisecond, which takes half of it.
         let seen = traffic((0..10).map(|n| answered(n, "web1")));
         let time = at(4) + std::time::Duration::from_micros(250);
         let count = |part: &super::Traffic| part.observations().len();
-        assert_eq!((count(&seen.before(time)), count(&seen.done_before(time))), (5, 4));
-        assert_eq!(count(&seen.since(time)), 5);
+        assert_eq!((count(&seen.before(time)), count(&seen.since(time))), (4, 5));
     }
 }

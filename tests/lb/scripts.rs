@@ -63,8 +63,8 @@ async fn monitored(client: Node, lb: Node, web: [Node; 3]) -> netlab::Result {
     load.until(|load| load.since(back).answers().count() >= MANY).await?;
     let traffic = load.stop().await?;
 
-    traffic.done_before(down).loses(Misses::none()).holds()?;
-    traffic.done_before(up).health(&web[0]).leaves(noticed, Duration::ZERO).holds()?;
+    traffic.before(down).loses(Misses::none()).holds()?;
+    traffic.before(up).health(&web[0]).leaves(noticed, Duration::ZERO).holds()?;
     traffic.since(noticed).loses(Misses::none()).holds()?;
     traffic.since(back).share_equally(&web).within(4).holds()?;
     Ok(())

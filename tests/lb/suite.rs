@@ -180,7 +180,7 @@ async fn changes_under_load<B: Balancer>(bench: &Bench, balancer: &mut B, web: &
     let (kept, fresh) = (kept.stop().await?, fresh.stop().await?);
 
     // What was sent before, but is answered after, may be the backend's again.
-    let until_then = |load: &Traffic| load.done_before(returns);
+    let until_then = |load: &Traffic| load.before(returns);
     let until = returns - began;
     let notices = promises.notices;
     let mut verdicts = vec![

@@ -74,7 +74,7 @@ async fn a_stopped_backend_gets_none(test: &LbTest, one: &Node, server: &Serving
     let seen = load.stop().await?;
 
     println!("{}", seen.timeline().mark(stopped, "stopped").mark(noticed, "noticed").mark(again, "started"));
-    let without = seen.since(noticed).done_before(again);
+    let without = seen.since(noticed).before(again);
     without.loses(Misses::none()).holds()?;
     without.health(one).leaves(noticed, Duration::ZERO).holds()?;
     Ok(())

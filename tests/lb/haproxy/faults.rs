@@ -121,7 +121,7 @@ async fn checks_that_never_bring_a_server_back(client: Node, lb: Node, web: [Nod
         load.until(|load| load.since(up + NOTICED).observations().len() > 30).await?;
         let traffic = load.stop().await?;
         let verdicts = [
-            traffic.done_before(up).health("web1").leaves(down, NOTICED),
+            traffic.before(up).health("web1").leaves(down, NOTICED),
             traffic.health("web1").returns(up, NOTICED),
             traffic.loses(Misses::none()),
         ];

@@ -87,7 +87,7 @@ async fn a_backend_that_fails_leaves_and_comes_back(
         };
         let Outage { traffic, down, left, up } = outage(&test, &web[0], || fail(first), mend).await?;
         println!("web1 {way}: {}", traffic.summary());
-        traffic.done_before(up).health("web1").leaves(down, left - down).holds()?;
+        traffic.before(up).health("web1").leaves(down, left - down).holds()?;
         traffic.health("web1").returns(up, NOTICED).holds()?;
         traffic.health("web1").flaps(2, 40).holds()?;
         // What it had when it failed, and before that was noticed; the others answer all the while.
@@ -108,9 +108,9 @@ async fn failing_over_before_the_checks_notice(client: Node, lb: Node, web: [Nod
     let test = LbTest::new([&client], vips());
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
     load.until(|load| answered_by(load, &web[0])).await?;
-    let down = test.now();
     // Draining, for who is connected.
     serving[0].refuse();
+    let down = test.now();
     load.until(|load| load.since(down).observations().len() > 100).await?;
     let traffic = load.stop().await?;
     traffic.loses(Misses::none().longest_gap(Duration::from_secs(1))).holds()?;

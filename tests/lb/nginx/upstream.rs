@@ -26,16 +26,16 @@ async fn a_backend_that_fails_is_left_alone_and_asked_again(
     let test = LbTest::new([&client], vips()).over(Over::Http);
     let load = test.start(Load::rate(200.0, Duration::from_secs(30)))?;
     load.until(|load| answered_by(load, &web[0])).await?;
-    let down = test.now();
     // Who is connected is answered still.
     serving[0].refuse();
+    let down = test.now();
     load.until(|load| load.since(down).observations().len() >= 60).await?;
     let up = test.now();
     serving[0].resume()?;
     load.until(|load| answered_by(&load.since(up), &web[0])).await?;
     let traffic = load.stop().await?;
     println!("{}", traffic.summary());
-    traffic.done_before(up).health("web1").leaves(down, Duration::ZERO).holds()?;
+    traffic.before(up).health("web1").leaves(down, Duration::ZERO).holds()?;
     traffic.health("web1").returns(up, NOTICED).holds()?;
     traffic.loses(Misses::none()).holds()?;
     Ok(())
