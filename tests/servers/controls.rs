@@ -50,24 +50,60 @@ async fn kill_resets_what_is_open_and_refuses_what_comes(client: Node, web: Node
 #[netlab::test(topology = "net lan; node client lan; node web lan")]
 async fn kill_resets_what_was_never_served(client: Node, web: Node) -> netlab::Result {
     let server = web.serve(servers::echo(7)).await?;
-    // The node's only thread is kept busy, so that nothing is accepted meanwhile.
-    let (go_on, gate) = std::sync::mpsc::channel::<()>();
-    let (begun, busy) = tokio::sync::oneshot::channel();
-    let blocked = web.spawn(async move {
-        begun.send(()).expect("the test waits for it");
-        gate.recv().expect("the test says when");
-    });
-    busy.await?;
+    let busy = Busy::keep(&web).await?;
     let mut open = client.tcp_connect((&web, 7)).await?;
     server.kill();
     assert_eq!(
         timeout(PATIENCE, open.read(&mut [0; 1])).await?.unwrap_err().kind(),
         ErrorKind::ConnectionReset
     );
-    go_on.send(())?;
-    blocked.await?;
+    busy.go_on().await?;
     assert_eq!(server.counters().accepted, 0);
     Ok(())
+}
+
+/// Who is connected cannot tell that it was not accepted yet.
+#[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node client lan; node web lan")]
+async fn refuse_leaves_what_was_never_served(client: Node, web: Node) -> netlab::Result {
+    let server = web.serve(servers::echo(7)).await?;
+    for (accepted, addr) in [2, 4].into_iter().zip(both(&web, 7)) {
+        let busy = Busy::keep(&web).await?;
+        let mut open = [client.tcp_connect(addr).await?, client.tcp_connect(addr).await?];
+        server.refuse();
+        assert_eq!(client.tcp_connect(addr).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(server.counters().accepted, accepted);
+        busy.go_on().await?;
+        for open in &mut open {
+            assert_eq!(&say(open, b"ping").await?, b"ping");
+        }
+        server.resume()?;
+    }
+    Ok(())
+}
+
+/// The node's only thread, kept busy: nothing is accepted meanwhile.
+struct Busy {
+    go_on: std::sync::mpsc::Sender<()>,
+    blocked: tokio::task::JoinHandle<()>,
+}
+
+impl Busy {
+    async fn keep(node: &Node) -> netlab::Result<Self> {
+        let (go_on, gate) = std::sync::mpsc::channel();
+        let (begun, busy) = tokio::sync::oneshot::channel();
+        let blocked = node.spawn(async move {
+            begun.send(()).expect("the test waits for it");
+            gate.recv().expect("the test says when");
+        });
+        busy.await?;
+        Ok(Self { go_on, blocked })
+    }
+
+    async fn go_on(self) -> netlab::Result {
+        self.go_on.send(())?;
+        self.blocked.await?;
+        Ok(())
+    }
 }
 
 #[netlab::test(topology = "net lan 10.0.0.0/24 fd00::/64; node client lan; node web lan")]

@@ -5,6 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+
 use super::connection::Ticket;
 use super::door::Bound;
 use super::engine::Engine;
@@ -17,10 +20,7 @@ pub(super) async fn accept<S: Server>(server: Arc<S>, engine: Arc<Engine>, door:
             Ok(connection) => {
                 tokio::spawn(serve(Arc::clone(&server), connection));
             }
-            // The client has given it up since (accept(2)).
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected) => {
-            }
+            Err(error) if is_gone(&error) => {}
             Err(error) => {
                 let Engine { node, kind, doors, .. } = &*engine;
                 doors[door].close();
@@ -28,6 +28,35 @@ pub(super) async fn accept<S: Server>(server: Arc<S>, engine: Arc<Engine>, door:
             }
         }
     }
+}
+
+/// Accepts who is connected already, with the door locked: the kernel resets them if it is closed before.
+pub(super) fn accept_all<S: Server>(server: &Arc<S>, engine: &Arc<Engine>, listener: &TcpListener) {
+    let _context = engine.runtime.enter();
+    loop {
+        let admitted = SockRef::from(listener).accept().and_then(|(socket, peer)| {
+            socket.set_nonblocking(true)?;
+            let peer = peer.as_socket().ok_or(io::ErrorKind::NotConnected)?;
+            Connection::admit(engine, TcpStream::from_std(socket.into())?, peer)
+        });
+        match admitted {
+            Ok(connection) => drop(engine.runtime.spawn(serve(Arc::clone(server), connection))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if is_gone(&error) => {}
+            Err(error) => {
+                let Engine { node, kind, .. } = &**engine;
+                eprintln!(
+                    "netlab: node `{node}`: the {kind} cannot accept who waits when it listens no more: {error}"
+                );
+                break;
+            }
+        }
+    }
+}
+
+/// The client has given it up since (accept(2)).
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected)
 }
 
 fn poll_connection(

@@ -74,6 +74,15 @@ impl Door {
     pub(super) fn close(&self) {
         self.lock().socket = None;
     }
+
+    /// Closes it once `last` is done with the connections that wait at it.
+    pub(super) fn close_after(&self, last: impl FnOnce(&TcpListener)) {
+        let mut inside = self.lock();
+        if let Some(Bound::Tcp(listener)) = &inside.socket {
+            last(listener);
+        }
+        inside.socket = None;
+    }
 }
 
 impl Inside {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -94,11 +94,19 @@ impl Engine {
         self.open_streams().iter().for_each(|stream| stream.wake());
     }
 
-    /// Listens no more, and ends what is open, if it is said how.
-    pub(super) fn close(&self, ending: Option<Ending>) {
+    /// Listens no more, and ends what is open.
+    pub(super) fn close(&self, ending: Ending) {
         let mut control = lock(&self.control);
         control.stop_flapping();
         self.shut(ending);
+    }
+
+    /// Listens no more. Those who are connected are accepted before.
+    pub(super) fn refuse(&self, accept: impl Fn(&TcpListener)) {
+        let mut control = lock(&self.control);
+        control.stop_flapping();
+        self.doors.iter().for_each(|door| door.close_after(&accept));
+        self.tell(format_args!("listens no more"));
     }
 
     /// Tells of what it does.
@@ -118,7 +126,7 @@ impl Engine {
     pub(super) fn flap(self: &Arc<Self>, up: Duration, down: Duration) {
         let mut control = lock(&self.control);
         control.stop_flapping();
-        self.shut(Some(Ending::Rst));
+        self.shut(Ending::Rst);
         let (engine, flap) = (Arc::clone(self), control.flaps);
         let task = self.runtime.spawn(async move {
             loop {
@@ -128,7 +136,7 @@ impl Engine {
                 }
                 pause(up).await;
                 let down_again = || {
-                    engine.shut(Some(Ending::Rst));
+                    engine.shut(Ending::Rst);
                     Ok(())
                 };
                 if !engine.turn(flap, down_again) {
@@ -156,16 +164,13 @@ impl Engine {
     }
 
     /// With the control locked.
-    fn shut(&self, ending: Option<Ending>) {
+    fn shut(&self, ending: Ending) {
         self.doors.iter().for_each(Door::close);
         match ending {
-            None => self.tell(format_args!("listens no more")),
-            Some(Ending::Fin) => self.tell(format_args!("listens no more, and ends what is open (FIN)")),
-            Some(Ending::Rst) => self.tell(format_args!("listens no more, and resets what is open (RST)")),
+            Ending::Fin => self.tell(format_args!("listens no more, and ends what is open (FIN)")),
+            Ending::Rst => self.tell(format_args!("listens no more, and resets what is open (RST)")),
         }
-        if let Some(ending) = ending {
-            self.open_streams().iter().for_each(|stream| stream.end(ending));
-        }
+        self.open_streams().iter().for_each(|stream| stream.end(ending));
     }
 
     /// With the control locked. Opens all doors or none.

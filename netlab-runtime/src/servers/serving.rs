@@ -150,24 +150,27 @@ impl<S> Serving<S> {
         self.engine.serve_in(Mode::Throttled(bytes_per_second.max(1)));
     }
 
-    /// Listens no more: who connects is refused (RST, *port unreachable* for a datagram). What is open goes on, so this is also how a server
-    /// is drained.
-    pub fn refuse(&self) {
-        self.engine.close(None);
+    /// Listens no more: who connects is refused (RST, *port unreachable* for a datagram). What is open goes on, also what was not accepted
+    /// yet, so this is also how a server is drained.
+    pub fn refuse(&self)
+    where
+        S: Server,
+    {
+        self.engine.refuse(|listener| accept::accept_all(&self.server, &self.engine, listener));
     }
 
     /// Listens no more, and closes what is open (FIN), as a program that ends. What is half said stays so.
     ///
     /// By hand: `kill -TERM PID`.
     pub fn stop(&self) {
-        self.engine.close(Some(Ending::Fin));
+        self.engine.close(Ending::Fin);
     }
 
     /// Listens no more, and resets what is open (RST), as a program that crashes with work undone.
     ///
     /// By hand: `kill -KILL PID`, or `ss -K`.
     pub fn kill(&self) {
-        self.engine.close(Some(Ending::Rst));
+        self.engine.close(Ending::Rst);
     }
 
     /// Goes down, as by [`kill`](Self::kill), and comes up again, over and over, until another control says otherwise. It is down when this
