@@ -6,7 +6,7 @@ use std::io;
 
 use netlab_topology::plan::Step;
 
-use super::apply::Failure;
+use super::calls::Failure;
 use super::ready::Late;
 
 /// A lab that could not be built: which lab, which node, which operation; its [source](StdError::source) says what the

@@ -11,7 +11,7 @@ use netlab_topology::plan::{Dev, Iptables, Op, Place, Step};
 use netlink_packet_netfilter::NetfilterMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 
-use super::apply::{Failure, Firewall, Kernel, MadeBy, Order, Request, Setting};
+use super::calls::{Failure, Firewall, Kernel, MadeBy, Order, Request, Setting};
 
 /// What was asked of the kernel, in order.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use netlink_packet_netfilter::NetfilterMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
-use super::apply::{Failure, Firewall, Kernel, MadeBy, Order, Request, Setting};
+use super::calls::{Failure, Firewall, Kernel, MadeBy, Order, Request, Setting};
 use super::socket::{NetlinkSocket, Refused};
 use super::sysctl::Sysctls;
 use super::{nft, watch};

@@ -5,11 +5,12 @@
 //!                                   \---> the tests' fake, which records and refuses
 //! ```
 //!
-//! Invariant: everything that changes the system while a lab is built goes through the trait `Kernel` of `apply`; what handles change later
+//! Invariant: everything that changes the system while a lab is built goes through the trait `Kernel` of `calls`; what handles change later
 //! is `live`'s, and sysctls.
 //! Invariant: no program is executed, nothing sleeps.
 
 mod apply;
+mod calls;
 mod error;
 mod hint;
 pub mod inspect;

@@ -17,7 +17,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 use netlab_topology::plan::{Dev, Op, Place, Step};
 
-use super::apply::{Kernel, MadeBy};
+use super::calls::{Kernel, MadeBy};
 
 /// What did not come up.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rtnetlink::LinkUnspec;
 
-use super::apply::MadeBy;
+use super::calls::MadeBy;
 use super::socket::NetlinkSocket;
 use crate::settings;
 
