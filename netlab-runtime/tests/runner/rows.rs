@@ -292,12 +292,13 @@ fn daemon(user: User) {
     one(user, "leaves_a_daemon").code(0);
 }
 
+/// Processes of a run whose test has left a daemon: runner, init, worker, daemon.
+const WITH_A_DAEMON: usize = 4;
+
 fn sigkill(user: User) {
     let arguments = ["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"];
     let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
-    let processes = underway.processes();
-    // Runner, init, worker, daemon.
-    assert!(processes.len() >= 4, "{processes:?}");
+    let processes = underway.processes(WITH_A_DAEMON);
     kill(Pid::from_raw(underway.child.id().cast_signed()), Signal::SIGKILL).unwrap();
     assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGKILL));
     Underway::all_end(&processes);
@@ -306,8 +307,7 @@ fn sigkill(user: User) {
 fn interrupt(user: User) {
     let arguments = ["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"];
     let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
-    let processes = underway.processes();
-    assert!(processes.len() >= 4, "{processes:?}");
+    let processes = underway.processes(WITH_A_DAEMON);
     killpg(Pid::from_raw(underway.child.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(underway.child.wait().unwrap().signal(), Some(libc::SIGINT));
     Underway::all_end(&processes);
@@ -325,7 +325,7 @@ fn each_signal(user: User) {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let arguments = ["fixtures::waits_alone", "fixtures::leaves_a_daemon_and_waits", "--nocapture"];
         let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
-        let processes = underway.processes();
+        let processes = underway.processes(WITH_A_DAEMON);
         kill(Pid::from_raw(underway.child.id().cast_signed()), signal).unwrap();
         assert_eq!(underway.child.wait().unwrap().signal(), Some(signal as i32));
         Underway::all_end(&processes);
@@ -346,7 +346,7 @@ fn ignored_signal(user: User) {
     // SAFETY: the closure makes one async-signal-safe call.
     unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, ignore) };
     let mut underway = Underway::start(command, "waiting");
-    let processes = underway.processes();
+    let processes = underway.processes(WITH_A_DAEMON);
     let runner = Pid::from_raw(underway.child.id().cast_signed());
     kill(runner, Signal::SIGHUP).unwrap();
     kill(runner, Signal::SIGTERM).unwrap();
@@ -360,7 +360,7 @@ fn ignored_signal(user: User) {
 fn second_signal(user: User) {
     let arguments = ["fixtures::leaves_a_daemon_and_waits", "--exact", "--nocapture"];
     let mut underway = Underway::start(fixture(user, "plain", &arguments), "waiting");
-    let processes = underway.processes();
+    let processes = underway.processes(WITH_A_DAEMON);
     let runner = Pid::from_raw(underway.child.id().cast_signed());
     let is_init = |pid: i32| {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "netlab-init")

@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
+use netlab_runtime::wait::eventually_blocking;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A run under way, with everything that belongs to it.
@@ -56,8 +58,18 @@ impl Underway {
             == 1
     }
 
-    /// Descriptors of all processes that come of it, wherever they went.
-    pub fn processes(&self) -> Vec<(i32, OwnedFd)> {
+    /// Descriptors of all processes that come of it, wherever they went: of so many at least, which are waited for. One in the middle
+    /// of execve(2) shows no environment.
+    pub fn processes(&self, at_least: usize) -> Vec<(i32, OwnedFd)> {
+        let enough = || {
+            let found = self.marked();
+            let pids: Vec<i32> = found.iter().map(|(pid, _)| *pid).collect();
+            if found.len() >= at_least { Ok(found) } else { Err(format!("only {pids:?}")) }
+        };
+        eventually_blocking(Duration::from_secs(10), enough).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    fn marked(&self) -> Vec<(i32, OwnedFd)> {
         let wanted = format!("{MARK}={}", self.mark);
         let marked = |pid: i32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -67,7 +79,7 @@ impl Underway {
             .unwrap()
             .filter_map(|entry| entry.unwrap().file_name().to_string_lossy().parse().ok())
             .filter(|&pid| marked(pid))
-            .map(|pid| (pid, pidfd(pid)))
+            .filter_map(|pid| Some((pid, pidfd(pid)?)))
             .collect()
     }
 
@@ -85,10 +97,15 @@ fn says(from: &mut impl BufRead, word: &str) {
     assert!(lines.any(|line| line.unwrap().contains(word)), "it ended before it said `{word}`");
 }
 
-fn pidfd(pid: i32) -> OwnedFd {
+/// None if it has ended since.
+fn pidfd(pid: i32) -> Option<OwnedFd> {
     // SAFETY: no memory is involved.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    assert!(fd >= 0, "pidfd_open: {}", std::io::Error::last_os_error());
+    if fd < 0 {
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH), "pidfd_open: {error}");
+        return None;
+    }
     // SAFETY: the call has just made this descriptor, for us.
-    unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) }
+    Some(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap()) })
 }
