@@ -252,9 +252,10 @@ async fn how_many_came_to_tables_and_went_is_told(lab: Lab) -> netlab::Result {
     assert_eq!((changes.before().flows.len(), changes.after().flows.len()), (0, 2));
     assert_eq!(changes.before().routes, changes.after().routes);
 
-    far.command("ip").args(["route", "add", "blackhole", "198.51.100.0/24"]).status().await?;
+    let ip = netlab::requires_program("ip");
+    far.command(&ip).args(["route", "add", "blackhole", "198.51.100.0/24"]).status().await?;
     let before = far.tables()?;
-    far.command("ip").args(["route", "del", "blackhole", "198.51.100.0/24"]).status().await?;
+    far.command(&ip).args(["route", "del", "blackhole", "198.51.100.0/24"]).status().await?;
     let listeners = [far.tcp_listener("0.0.0.0:80").await?, far.tcp_listener("0.0.0.0:81").await?];
     let changes = before.changed()?;
     changes.clone().routes("blackhole", -1).routes("", ..=-1).sockets("tcp LISTEN", 2).check()?;
@@ -290,7 +291,8 @@ async fn how_many_came_to_tables_and_went_is_told(lab: Lab) -> netlab::Result {
 /// A bridge learns where a node is from what it sends, and forgets it when the wire goes down.
 #[netlab::test(topology = "net lan 10.0.0.0/24; node a lan; node b lan")]
 async fn what_a_bridge_learns_and_forgets_is_told(lab: Lab, a: Node, b: Node) -> netlab::Result {
-    let ip = async |args: &str| a.command("ip").args(args.split(' ')).status().await;
+    let program = netlab::requires_program("ip");
+    let ip = async |args: &str| a.command(&program).args(args.split(' ')).status().await;
     let lan = lab.net("lan")?;
     // An address that it cannot have heard of before.
     let before = lan.tables()?;
