@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 
 use crate::fixtures::{self, Fixtures};
@@ -103,6 +103,14 @@ impl Subject<'_> {
             .stdout(output("out"))
             .stderr(output("err"))
             .process_group(0);
+        // A shell has what it starts in the background ignore this, and so these tests and all that they start.
+        let heed = || {
+            // SAFETY: no handler is involved.
+            unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }?;
+            Ok(())
+        };
+        // SAFETY: the closure makes one async-signal-safe call.
+        unsafe { command.pre_exec(heed) };
         // An ordinary user's machine is one that the user is root of.
         if self.user == User::Ordinary && self.kind == Kind::Isolated {
             become_ordinary(&mut command);

@@ -5,6 +5,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::{fs, io};
 
 use nix::sched::CloneFlags;
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::FIXTURE;
 
@@ -66,6 +67,14 @@ pub fn fixture(user: User, kind: &str, arguments: &[&str]) -> Command {
     {
         command.env_remove(name);
     }
+    // A shell has what it starts in the background ignore this, and so these tests and all that they start.
+    let heed = || {
+        // SAFETY: no handler is involved.
+        unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one async-signal-safe call.
+    unsafe { command.pre_exec(heed) };
     if user == User::Nobody {
         command.uid(65534).gid(65534).current_dir("/");
     }
