@@ -1,9 +1,11 @@
 //! What a program finds: environment, user, limits, files; and where what it writes goes.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use netlab::prelude::*;
-use netlab::{Limit, ProgramErrorKind};
+use netlab::{Limit, ProgramErrorKind, Signal};
 
 use crate::{PATIENCE, sh};
 
@@ -51,6 +53,33 @@ async fn it_is_told_where_it_is(lab: Lab, a: Node) -> netlab::Result {
     let program = a.enter(|| sh(&lab_host, "uname -n; ls $NETLAB_LAB_DIR").start_blocking())?;
     program.wait_success(PATIENCE).await?;
     assert_eq!(program.log()?, "host\nlogs\nnodes\nrun\n");
+    Ok(())
+}
+
+/// Run again by `it_heeds_signals_that_the_tests_ignore`.
+#[netlab::test(topology = "net lan 10.0.0.0/24; node a lan")]
+async fn it_heeds_signals(a: Node) -> netlab::Result {
+    for signal in [Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM] {
+        // A shell can trap nothing that it was started to ignore.
+        let script = format!("trap 'echo heard; exit 7' {}; echo ready; sleep 600 & wait", signal.number());
+        let program = sh(&a, &script).ready_when(ready::log("^ready$")).may_exit().start().await?;
+        program.signal(signal)?;
+        assert_eq!(program.wait(PATIENCE).await?.code(), Some(7), "{signal}");
+        let sleeps = a.command("sleep").arg("600").may_exit().start().await?;
+        sleeps.signal(signal)?;
+        assert_eq!(sleeps.wait(PATIENCE).await?.signal(), Some(signal.number()), "{signal}");
+    }
+    Ok(())
+}
+
+#[netlab::test]
+fn it_heeds_signals_that_the_tests_ignore() -> netlab::Result {
+    let output = Command::new("sh")
+        .args(["-c", "trap '' INT QUIT HUP; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe()?)
+        .args(["--exact", "surroundings::it_heeds_signals", "--no-capture"])
+        .output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     Ok(())
 }
 

@@ -216,7 +216,8 @@ impl Command {
     /// Starts the program, and returns when it is ready. It runs until it ends, is ended, or its test is over.
     ///
     /// What it writes goes to [its log](Process::log_path) and to the test's output, each line whole and behind
-    /// `node program | `. Standard input is empty unless [`stdin`](Self::stdin) is set; streams that are set are not logged.
+    /// `node program | `. Standard input is empty unless [`stdin`](Self::stdin) is set; streams that are set are not logged. It has a process
+    /// group of its own, and ignores no signal, even if the tests were started to do so (in the background, by nohup(1)).
     ///
     /// By hand: `ip netns exec NODE PROGRAM &`, and `sleep 2`.
     ///

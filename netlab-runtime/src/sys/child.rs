@@ -13,6 +13,7 @@ use std::process::{Child, Command};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, Signal};
 
 /// The first descriptor that is passed (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
 const FIRST: RawFd = 3;
@@ -27,6 +28,45 @@ pub fn limit(command: &mut Command, limits: Vec<(Resource, u64)>) {
     let set = move || limits.iter().try_for_each(|&(what, most)| Ok(setrlimit(what, most, most)?));
     // SAFETY: the closure makes system calls, and nothing else.
     unsafe { command.pre_exec(set) };
+}
+
+/// Has the program heed the signals that this process ignores: what a shell starts in the background ignores SIGINT and SIGQUIT, what
+/// nohup(1) starts SIGHUP, and so does all that is started from there.
+///
+/// # Errors
+///
+/// None that is known: sigaction(2) is asked of signals that there are.
+pub fn heed_signals(command: &mut Command) -> io::Result<()> {
+    let mut ignored = Vec::new();
+    for signal in Signal::iterator() {
+        if is_ignored(signal)? {
+            ignored.push(signal);
+        }
+    }
+    // The standard library sees to SIGPIPE, which it has itself ignored.
+    ignored.retain(|signal| *signal != Signal::SIGPIPE);
+    if ignored.is_empty() {
+        return Ok(());
+    }
+    let heed = move || {
+        ignored.iter().try_for_each(|signal| {
+            // SAFETY: no handler is involved.
+            unsafe { nix::sys::signal::signal(*signal, SigHandler::SigDfl) }?;
+            Ok(())
+        })
+    };
+    // SAFETY: the closure makes system calls, and nothing else.
+    unsafe { command.pre_exec(heed) };
+    Ok(())
+}
+
+fn is_ignored(signal: Signal) -> io::Result<bool> {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: the action is written to a local.
+    let result = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
+    Errno::result(result)?;
+    // SAFETY: the call succeeded and has written it.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 /// Starts a program that finds sockets at descriptors 3 and up, by the protocol of sd_listen_fds_with_names(3): their number in

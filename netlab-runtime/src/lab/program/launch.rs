@@ -191,6 +191,7 @@ fn launch(
     options.apply(node, &mut command)?;
     set(&mut command, "NETLAB_PROGRAM", marker(node.name(), name));
     command.process_group(0);
+    child::heed_signals(&mut command)?;
     if !set_streams[0] {
         command.stdin(Stdio::null());
     }
