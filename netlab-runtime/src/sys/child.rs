@@ -15,6 +15,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 
+use super::signal::handler_of;
+
 /// The first descriptor that is passed (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
 const FIRST: RawFd = 3;
 /// Room for a process id in decimal digits, and the NUL.
@@ -38,13 +40,12 @@ pub fn limit(command: &mut Command, limits: Vec<(Resource, u64)>) {
 /// None that is known: sigaction(2) is asked of signals that there are.
 pub fn heed_signals(command: &mut Command) -> io::Result<()> {
     let mut ignored = Vec::new();
-    for signal in Signal::iterator() {
-        if is_ignored(signal)? {
+    // The standard library sees to SIGPIPE, which it has itself ignored.
+    for signal in Signal::iterator().filter(|signal| *signal != Signal::SIGPIPE) {
+        if handler_of(signal as c_int)?.sa_sigaction == libc::SIG_IGN {
             ignored.push(signal);
         }
     }
-    // The standard library sees to SIGPIPE, which it has itself ignored.
-    ignored.retain(|signal| *signal != Signal::SIGPIPE);
     if ignored.is_empty() {
         return Ok(());
     }
@@ -58,15 +59,6 @@ pub fn heed_signals(command: &mut Command) -> io::Result<()> {
     // SAFETY: the closure makes system calls, and nothing else.
     unsafe { command.pre_exec(heed) };
     Ok(())
-}
-
-fn is_ignored(signal: Signal) -> io::Result<bool> {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: the action is written to a local.
-    let result = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
-    Errno::result(result)?;
-    // SAFETY: the call succeeded and has written it.
-    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 /// Starts a program that finds sockets at descriptors 3 and up, by the protocol of sd_listen_fds_with_names(3): their number in

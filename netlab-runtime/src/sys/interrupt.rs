@@ -14,6 +14,8 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{pipe2, read};
 
+use super::signal::handler_of;
+
 /// Ctrl-C, what `kill` and supervisors send, and a terminal that goes away.
 pub const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
@@ -47,7 +49,7 @@ pub struct Caught(OwnedFd);
 pub fn catch() -> io::Result<Option<Caught>> {
     let mut ours = Vec::new();
     for signal in SIGNALS {
-        if is_default(signal)? {
+        if handler_of(signal as c_int)?.sa_sigaction == libc::SIG_DFL {
             ours.push(signal);
         }
     }
@@ -92,15 +94,6 @@ pub fn die_of(signal: Signal) -> ! {
     }
     // What a shell makes of that signal.
     super::process::exit_at_once(128 + signal as c_int)
-}
-
-fn is_default(signal: Signal) -> io::Result<bool> {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: the action is written to a local.
-    let result = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
-    Errno::result(result)?;
-    // SAFETY: the call succeeded and has written it.
-    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_DFL)
 }
 
 fn install(signal: Signal) -> io::Result<()> {

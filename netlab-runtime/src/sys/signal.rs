@@ -89,7 +89,7 @@ pub fn alternate_stack() -> io::Result<()> {
     Ok(())
 }
 
-fn handler_of(signal: c_int) -> io::Result<libc::sigaction> {
+pub(super) fn handler_of(signal: c_int) -> io::Result<libc::sigaction> {
     let mut action = std::mem::MaybeUninit::uninit();
     // SAFETY: the action is written to a local.
     let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
