@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::check;
-use super::expected::Expected;
+use super::expected::{Expected, Said};
 use super::service::Service;
 use super::ticket::Ticket;
 use super::unmet::Unmet;
@@ -24,14 +24,6 @@ pub struct Expectations {
     said: Vec<Said>,
     deadline: Duration,
     ticket: Ticket,
-}
-
-/// One thing that was said.
-#[derive(Clone, Debug)]
-pub(super) struct Said {
-    pub(super) from: Node,
-    pub(super) to: Service,
-    pub(super) expected: Expected,
 }
 
 /// That something is not reached, which proves nothing by itself: a network that is not there reaches nothing either. Say who

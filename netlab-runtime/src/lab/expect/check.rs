@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::builder::Said;
-use super::expected::Expected;
+use super::expected::{Expected, Said};
 use super::probe;
 use super::rows::{Row, rows};
 use super::seen::{Miss, MissKind, Seen};

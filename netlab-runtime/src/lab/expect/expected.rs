@@ -5,6 +5,16 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::seen::Seen;
+use super::service::Service;
+use crate::lab::Node;
+
+/// One thing that was said.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) from: Node,
+    pub(super) to: Service,
+    pub(super) expected: Expected,
+}
 
 /// What is to be seen.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::builder::Said;
-use super::expected::Expected;
+use super::expected::{Expected, Said};
 use super::service::{Family, Kind, Service};
 use crate::lab::Node;
 
