@@ -50,17 +50,17 @@ impl Program {
                 ),
             ));
         };
-        let said = std::process::Command::new(&path).arg("--version").output()?;
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        // `iptables v1.8.9 (nf_tables)`; up to 1.6 there was nothing in parentheses, and only the legacy kind.
-        let kind = if said.contains("nf_tables") { "nft" } else { "legacy" };
+        let kind = kind(name, &std::process::Command::new(&path).arg("--version").output()?)?;
         Ok(Self(search(&format!("{name}-{kind}")).unwrap_or(path)))
     }
 
-    /// Runs it, waiting for its lock, and gives what it wrote.
+    /// Runs it, waiting for its lock, and gives what it wrote, or what it refused. That it was killed says neither.
     fn run(&self, table: &str, command: &str) -> io::Result<Result<String, String>> {
         let output = self.crate_s()?.execute(table, command);
         let Output { status, stdout, stderr } = output.map_err(io_error)?;
+        if status.code().is_none() {
+            return Err(io::Error::other(format!("`{self} -t {table} {command}`: {status}")));
+        }
         Ok(if status.success() {
             Ok(String::from_utf8_lossy(&stdout).into_owned())
         } else {
@@ -82,6 +82,24 @@ impl Program {
     fn crate_s(&self) -> io::Result<IPTables> {
         Ok(IPTables { cmd: lasting(&self.0)?, has_check: true, has_wait: true, is_numeric: true })
     }
+}
+
+/// Which kind a program is, by what it said of its version: `iptables v1.8.9 (nf_tables)`. Up to 1.6 there was nothing in
+/// parentheses, and only the legacy kind.
+///
+/// One that was killed before it said anything is of no kind: what the other kind would then do is not what undoes it.
+fn kind(name: &str, output: &Output) -> io::Result<&'static str> {
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !said.starts_with(&format!("{name} v")) {
+        let error = String::from_utf8_lossy(&output.stderr);
+        let said = format!("{said}{error}");
+        let status = output.status;
+        return Err(io::Error::other(format!(
+            "`{name} --version` does not say its version, but `{}` ({status})",
+            said.trim()
+        )));
+    }
+    Ok(if said.contains("nf_tables") { "nft" } else { "legacy" })
 }
 
 /// The crate wants paths that last as long as the program; each is made so once.
@@ -228,7 +246,26 @@ fn has_chain(rules: &[String], chain: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
     use super::*;
+
+    #[test]
+    fn a_program_that_does_not_say_its_kind_is_not_taken_for_the_legacy_one() {
+        let of = |status, said: &str| {
+            let (status, stdout) = (ExitStatus::from_raw(status), said.as_bytes().to_vec());
+            kind("iptables", &Output { status, stdout, stderr: Vec::new() })
+        };
+        assert_eq!(of(0, "iptables v1.8.9 (nf_tables)\n").unwrap(), "nft");
+        assert_eq!(of(0, "iptables v1.8.9 (legacy)\n").unwrap(), "legacy");
+        assert_eq!(of(0, "iptables v1.6.2\n").unwrap(), "legacy");
+        // Killed before it said anything, and after.
+        let error = of(libc::SIGKILL, "").unwrap_err().to_string();
+        assert_eq!(error, "`iptables --version` does not say its version, but `` (signal: 9 (SIGKILL))");
+        assert!(of(libc::SIGKILL, "iptables v1.8.9 (nf_tables)\n").is_err());
+        assert!(of(0, "").is_err());
+    }
 
     #[test]
     fn names_of_chains_are_no_longer_than_the_kernel_allows() {
