@@ -2,7 +2,7 @@
 
 use netlab_topology::plan::{Action, Family, Hook, Iptables, Match, Op, Place, Step, Table};
 
-use super::super::firewall::{Firewall, Program};
+use super::super::firewall::{Firewall, Program, remove_rule};
 use super::scratch::{Both, has, not_tried, scratch, sh};
 
 const KINDS: [&str; 2] = ["nft", "legacy"];
@@ -164,5 +164,27 @@ fn the_kind_is_what_iptables_is() {
                 assert!(program == format!("{}-{kind}", Iptables::program(family)), "{program}");
             }
         });
+    });
+}
+
+/// It says nothing then: neither which kind it is, nor that a rule is not there.
+#[test]
+fn an_iptables_that_is_killed_is_an_error() {
+    scratch("machine::tests::firewall::an_iptables_that_is_killed_is_an_error", || {
+        let be = |cases: &str| {
+            sh(&format!(
+                r#"mkdir -p /run/bin; cd /run/bin; rm -f iptables iptables-nft
+                printf '%s\n' '#!/bin/sh' 'case "$*" in {cases} esac' 'kill -KILL $$' >iptables
+                chmod 755 iptables; cp iptables iptables-nft"#
+            ));
+        };
+        be(r#"--version) exec echo "iptables v1.8.9 (nf_tables)";; *-S*) exec echo "-N ours";;"#);
+        let program = Program::find(Family::V4).unwrap();
+        assert_eq!(program.to_string(), "iptables-nft");
+        let error = remove_rule(&program, "nat", "ours", "-j ACCEPT").unwrap_err().to_string();
+        assert_eq!(error, "`iptables-nft -t nat -C ours -j ACCEPT`: signal: 9 (SIGKILL)");
+        be("");
+        let error = Program::find(Family::V4).unwrap_err().to_string();
+        assert!(error.contains("does not say its version") && error.contains("SIGKILL"), "{error}");
     });
 }
